@@ -1,0 +1,161 @@
+"""One loss for all label kinds: -log of the probability mass on the candidate set.
+
+    loss(pixel) = logsumexp(all scores) - logsumexp(scores of the candidates)
+
+A pixel with one candidate gives cross-entropy, and a full mask gives
+`cross_entropy(ignore_index=...)` bit for bit, value and gradient. With trust t < 1,
+a set of k of C classes costs -log(t p(set) + (1 - t) k / C), so that one wrong click is not
+a hard truth. The open set and void cost nothing and count nowhere.
+
+The loss of a batch is a sum of three means, each over its own pixels of the batch: masks,
+ink, and regions (tags, boxes), so that a few clicks are not drowned by a million mask pixels.
+
+Legend: N = images, C = classes, H, W = pixels, P = pixels picked, K = rows of all tables of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..labels import INK, MASK, REGION, VOID_ROW, Candidates
+
+SOURCES = {MASK: "mask", INK: "ink", REGION: "region"}
+_SKIP = -100
+
+
+@dataclass
+class Batch:
+    """Candidates of N images of one size, as tensors. `collate` makes it; it is the one door to tensors.
+
+    index_NHW: int64, row of the joint table; 0 = void. sets_KC: bool. source_K: uint8. trust_K: float32.
+    single_K: int64, the class of a row with one member, -1 otherwise.
+    present: for each image, tensors of class indices of which one must appear somewhere.
+    weak_N: bool, images that have image-level facts and no mask: the presence term is theirs.
+    """
+
+    index_NHW: Tensor
+    sets_KC: Tensor
+    source_K: Tensor
+    trust_K: Tensor
+    single_K: Tensor
+    present: list[list[Tensor]]
+    weak_N: Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        moved = [getattr(self, n).to(device) for n in ("index_NHW", "sets_KC", "source_K", "trust_K", "single_K")]
+        return Batch(*moved, [[p.to(device) for p in image] for image in self.present], self.weak_N.to(device))
+
+
+def collate(candidates: Sequence[Candidates]) -> Batch:
+    """Join the tables of N images of equal size into one; the only place where Candidates become tensors."""
+    rows: dict[tuple[bytes, int, float], int] = {}
+    sets, sources, trusts, index = [], [], [], []
+    for c in candidates:
+        remap_K = np.zeros(len(c.sets_KC), np.int64)
+        for k in range(len(c.sets_KC)):
+            key = (c.sets_KC[k].tobytes(), int(c.source_K[k]), float(c.trust_K[k]))
+            if key not in rows:
+                rows[key] = len(rows)
+                sets.append(c.sets_KC[k])
+                sources.append(c.source_K[k])
+                trusts.append(c.trust_K[k])
+            remap_K[k] = rows[key]
+        index.append(remap_K[c.index_HW])
+    sets_KC = np.stack(sets)
+    single_K = np.where(sets_KC.sum(1) == 1, sets_KC.argmax(1), -1)
+    has_mask = [bool((c.source_K == MASK).any()) for c in candidates]
+    return Batch(
+        torch.from_numpy(np.stack(index)),
+        torch.from_numpy(sets_KC),
+        torch.from_numpy(np.array(sources, np.uint8)),
+        torch.from_numpy(np.array(trusts, np.float32)),
+        torch.from_numpy(single_K),
+        [[torch.tensor(sorted(s)) for s in c.facts.present] for c in candidates],
+        torch.tensor([bool(c.facts.present) and not m for c, m in zip(candidates, has_mask, strict=True)]),
+    )
+
+
+def candidate_loss(
+    scores_NCHW: Tensor, batch: Batch, class_weights_C: Tensor | None = None
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """{"mask" | "ink" | "region": (sum, count)}; the loss is the sum of sum / count over sources present.
+
+    scores_NCHW: raw scores at the size of `batch.index_NHW`.
+    class_weights_C: weight of a pixel by its class, where it has one; `count` is then the sum of the
+        weights, as in `cross_entropy`. A set weighs the mean of its members.
+    Sums and counts, so that several processes can add them before dividing.
+    Raises ValueError where the sizes differ.
+    """
+    if scores_NCHW.shape[2:] != batch.index_NHW.shape[1:] or len(scores_NCHW) != len(batch.index_NHW):
+        raise ValueError(f"scores {tuple(scores_NCHW.shape)} do not fit candidates {tuple(batch.index_NHW.shape)}")
+    logs_NCHW = F.log_softmax(scores_NCHW, dim=1)
+    open_K = batch.sets_KC.all(dim=1)
+    result = {}
+    for source, name in SOURCES.items():
+        of_source_K = (batch.source_K == source) & ~open_K
+        of_source_K[VOID_ROW] = False
+        if not bool(of_source_K[batch.index_NHW.unique()].any()):
+            continue
+        plain_K = of_source_K & (batch.single_K >= 0) & (batch.trust_K == 1)
+        target_NHW = torch.where(plain_K, batch.single_K, _SKIP)[batch.index_NHW]
+        total = F.nll_loss(logs_NCHW, target_NHW, class_weights_C, ignore_index=_SKIP, reduction="sum")
+        if class_weights_C is None:
+            count = (target_NHW != _SKIP).sum().to(total.dtype)
+        else:
+            count = torch.where(plain_K, class_weights_C[batch.single_K.clamp_min(0)], 0.0)[batch.index_NHW].sum()
+        rest_K = of_source_K & ~plain_K
+        if bool(rest_K.any()):
+            more, weight = _set_loss(logs_NCHW, batch, rest_K, class_weights_C)
+            total, count = total + more, count + weight
+        result[name] = (total, count)
+    return result
+
+
+def _set_loss(
+    logs_NCHW: Tensor, batch: Batch, rest_K: Tensor, class_weights_C: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """(sum, weight) over the pixels of rows `rest_K`: sets of several members, or statements not wholly trusted."""
+    picked_NHW = rest_K[batch.index_NHW]
+    row_P = batch.index_NHW[picked_NHW]
+    logs_PC = logs_NCHW.permute(0, 2, 3, 1)[picked_NHW]
+    set_PC = batch.sets_KC[row_P]
+    mass_P = logs_PC.masked_fill(~set_PC, -torch.inf).logsumexp(dim=1)
+    trust_P = batch.trust_K[row_P]
+    doubt_P = (1 - trust_P) * set_PC.sum(1) / set_PC.shape[1]
+    # log(t p + d) = logaddexp(log t + log p, log d); where t = 1 the doubt is log 0 = -inf and falls away.
+    loss_P = -torch.where(
+        trust_P < 1,
+        torch.logaddexp(trust_P.log() + mass_P, doubt_P.clamp_min(1e-30).log()),
+        mass_P,
+    )
+    if class_weights_C is None:
+        return loss_P.sum(), torch.tensor(float(len(loss_P)), device=loss_P.device)
+    weights_KC = batch.sets_KC * class_weights_C
+    weight_P = (weights_KC.sum(1) / batch.sets_KC.sum(1).clamp_min(1))[row_P]
+    return (loss_P * weight_P).sum(), weight_P.sum()
+
+
+def presence_loss(scores_NChw: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """(sum, count) of -log P(class appears) over the classes known to be in a photo without a mask.
+
+    P is the mean of the class's probability over the cells that score it highest, as many as
+    make 5 % of the map, so that a small object satisfies it and a single hot cell does not. Without this
+    term "everything is background" is a perfect answer to tags and boxes.
+    Works at the network's own stride. (What's the Point, eq. 2, takes the single highest cell.)
+    """
+    total = scores_NChw.new_zeros(())
+    count = 0
+    for n in torch.nonzero(batch.weak_N).flatten().tolist():
+        logs_Chw = F.log_softmax(scores_NChw[n], dim=0)
+        for classes in batch.present[n]:
+            logs_P = logs_Chw[classes].logsumexp(dim=0).flatten()
+            top = logs_P.topk(max(1, len(logs_P) // 20)).values
+            total = total - (top.logsumexp(0) - torch.log(torch.tensor(float(len(top)))))
+            count += 1
+    return total, torch.tensor(float(count), device=total.device)
