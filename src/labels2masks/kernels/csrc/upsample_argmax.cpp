@@ -1,0 +1,4 @@
+#include "upsample_argmax.h"
+namespace l2m {
+const char* variant() { return "baseline"; }
+}

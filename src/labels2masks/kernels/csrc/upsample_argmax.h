@@ -1,0 +1,5 @@
+#pragma once
+
+namespace l2m {
+const char* variant();
+}
