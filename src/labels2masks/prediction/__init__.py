@@ -1,0 +1,19 @@
+"""A trained network, or its exported file, and a photo of any size -> a mask.
+
+Names are looked up on first use, so that a model exported to ONNX predicts without torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_WHERE = {"predict_mask": "network", "predict_scores": "network"}
+
+__all__ = ["predict_mask", "predict_scores"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -1,0 +1,86 @@
+"""A network and one photo of any size -> mask, or probabilities.
+
+The mask comes straight from the scores on their grid: full-size scores of all classes are
+never held. `predict_scores` is for people who want them, and is never used inside.
+
+Legend: N = images; H, W = pixels; h, w = cells; C = classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..grid import Grid
+from .views import resampled, scores_on_grid, softmax, upsampled
+
+try:
+    from ..kernels.upsample_argmax import upsample_argmax
+except ImportError:
+
+    def upsample_argmax(scores_Chw: np.ndarray, grid: Grid, height: int, width: int) -> np.ndarray:
+        """Until the kernel lands: a few rows at a time."""
+        mask_HW = np.empty((height, width), np.int32)
+        for top in range(0, height, 32):
+            rows = min(32, height - top)
+            block = resampled(scores_Chw, grid, Grid(centre_y=top + 0.5), rows, width)
+            mask_HW[top : top + rows] = block.argmax(axis=0)
+        return mask_HW
+
+
+def predict_mask(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
+    """mask_HW int32: the class index of every pixel, at the photo's own size.
+
+    image_HW3: uint8 RGB, any size from 1x1. tta: see `views.scores_on_grid`.
+    Runs where the network is, in evaluation mode, and leaves its mode as it was.
+    """
+    return upsample_argmax(*network_scores(network, image_HW3, tta), *image_HW3.shape[:2])
+
+
+def predict_scores(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
+    """probabilities_CHW float32 that sum to 1 over the classes, at the photo's own size.
+
+    Holds 4 * C * H * W bytes, and three times that while it works: 21 classes of a
+    12-megapixel photo are 1 GB. A mask alone (`predict_mask`) needs none of it.
+    """
+    return softmax(upsampled(*network_scores(network, image_HW3, tta), *image_HW3.shape[:2]))
+
+
+def network_scores(
+    network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False
+) -> tuple[np.ndarray, Grid]:
+    """(scores_Chw float32, their Grid in the photo's pixels): what both of the above are made from."""
+    with _evaluating(network), torch.inference_mode():
+        return scores_on_grid(
+            lambda seen_HW3: forward(network, seen_HW3),
+            network.grid,
+            image_HW3,
+            network.smallest,
+            network.working_size,
+            tta,
+        )
+
+
+def forward(network: nn.Module, image_HW3: np.ndarray) -> np.ndarray:
+    """scores_Chw float32 on the host, from one pass of the network on its own device."""
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    # Bytes travel to the device, floats are made there.
+    image_13HW = torch.from_numpy(np.ascontiguousarray(image_HW3)).to(device).permute(2, 0, 1)[None].float()
+    return network(image_13HW)[0].float().cpu().numpy()
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode, then each module back in its own: training may hold some layers frozen."""
+    training = [module for module in network.modules() if module.training]
+    if training:
+        network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

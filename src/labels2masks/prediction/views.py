@@ -1,0 +1,127 @@
+"""From a photo of any size to scores on a Grid in the photo's own coordinates, for any forward pass.
+
+Knows no torch and no ONNX: a forward pass is a function image_HW3 -> scores_Chw. So a
+network, and the file exported from it, see the same pixels and are read the same way.
+
+Legend: H, W = pixels; h, w = cells; C = classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from ..grid import Grid, interpolation
+
+Forward = Callable[[np.ndarray], np.ndarray]
+"""image_HW3 uint8 RGB -> scores_Chw float32 (before the softmax)."""
+
+TTA_SCALES = (0.75, 1.0, 1.25)
+"""What `tta=True` means: these scales of the working size, each also mirrored; six passes."""
+
+
+def scores_on_grid(
+    forward: Forward,
+    grid: Grid,
+    image_HW3: np.ndarray,
+    smallest: int = 1,
+    working_size: int | None = None,
+    tta: bool | Sequence[float] = False,
+) -> tuple[np.ndarray, Grid]:
+    """(scores_Chw float32, their Grid in the pixels of `image_HW3`).
+
+    grid: the grid of `forward`'s result, in the pixels that `forward` sees.
+    smallest: a shorter side is continued by its last row or column.
+    working_size: a longer side is shrunk to this (area average); None = never.
+    tta: average the probabilities of several views: True for `TTA_SCALES`, or the scales; each
+        view also mirrored. The result then is the logarithm of the mean probability.
+
+    Raises ValueError for anything but uint8 HW3 with at least one pixel.
+    """
+    check_image(image_HW3)
+    height, width = image_HW3.shape[:2]
+    scale = 1.0 if working_size is None else min(1.0, working_size / max(height, width))
+    if tta is False:
+        return _view(forward, grid, image_HW3, scale, smallest)
+    scales = TTA_SCALES if tta is True else tuple(tta)
+    if not scales or min(scales) <= 0:
+        raise ValueError(f"tta takes scales above 0, got {scales}")
+    # The cells of the densest view carry the mean: nothing that a view saw is thrown away.
+    order = sorted(scales, reverse=True)
+    mean, target = _probabilities(forward, grid, image_HW3, scale * order[0], smallest)
+    for i, factor in enumerate(order):
+        views = (False, True) if i else (True,)
+        for mirrored in views:
+            seen_HW3 = np.ascontiguousarray(image_HW3[:, ::-1]) if mirrored else image_HW3
+            probabilities_Chw, found = _probabilities(forward, grid, seen_HW3, scale * factor, smallest)
+            if mirrored:
+                probabilities_Chw, found = unmirrored(probabilities_Chw, found, width)
+            mean += resampled(probabilities_Chw, found, target, *mean.shape[1:])
+    mean /= 2 * len(order)
+    return np.log(np.maximum(mean, np.finfo(np.float32).tiny)), target
+
+
+def check_image(image_HW3: np.ndarray) -> None:
+    """Raises ValueError unless the array is uint8 HW3 with at least one pixel."""
+    if image_HW3.ndim != 3 or image_HW3.shape[2] != 3 or image_HW3.dtype != np.uint8 or not image_HW3.size:
+        raise ValueError(
+            f"an image is uint8 of shape H x W x 3 (RGB), got {image_HW3.dtype} {image_HW3.shape}; "
+            "labels2masks.formats.image.read_image reads a file so"
+        )
+
+
+def softmax(scores_Chw: np.ndarray) -> np.ndarray:
+    """Probabilities over the first axis, float32."""
+    raised = np.exp(scores_Chw - scores_Chw.max(axis=0))
+    return raised / raised.sum(axis=0)
+
+
+def unmirrored(scores_Chw: np.ndarray, grid: Grid, width: int) -> tuple[np.ndarray, Grid]:
+    """Scores of the mirrored photo, in the photo's own columns: cell order and first centre both turn round."""
+    last = grid.centre_x + grid.stride_x * (scores_Chw.shape[2] - 1)
+    return scores_Chw[:, :, ::-1], Grid(grid.stride_y, grid.stride_x, grid.centre_y, width - last)
+
+
+def resampled(scores_Chw: np.ndarray, grid: Grid, target: Grid, h: int, w: int) -> np.ndarray:
+    """The scores at the h x w cells of another grid over the same photo: linear between cell centres."""
+    low_h, high_h, weight_h = _between(grid.stride_y, grid.centre_y, scores_Chw.shape[1], target.stride_y, target.centre_y, h)
+    low_w, high_w, weight_w = _between(grid.stride_x, grid.centre_x, scores_Chw.shape[2], target.stride_x, target.centre_x, w)
+    rows = scores_Chw[:, low_h] * (1 - weight_h[:, None]) + scores_Chw[:, high_h] * weight_h[:, None]
+    return rows[:, :, low_w] * (1 - weight_w) + rows[:, :, high_w] * weight_w
+
+
+def upsampled(scores_Chw: np.ndarray, grid: Grid, height: int, width: int) -> np.ndarray:
+    """scores_CHW: the scores at every pixel. Costs 4 * C * H * W bytes and as much again on the way."""
+    return resampled(scores_Chw, grid, Grid(), height, width)
+
+
+def _between(
+    stride: float, centre: float, cells: int, to_stride: float, to_centre: float, to_cells: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`interpolation` with the target's cells as the pixels."""
+    return interpolation(stride / to_stride, (centre - to_centre) / to_stride + 0.5, cells, to_cells)
+
+
+def _view(
+    forward: Forward, grid: Grid, image_HW3: np.ndarray, scale: float, smallest: int
+) -> tuple[np.ndarray, Grid]:
+    height, width = image_HW3.shape[:2]
+    h, w = max(1, round(height * scale)), max(1, round(width * scale))
+    if (h, w) != (height, width):
+        shrinks = scale < 1
+        image_HW3 = cv2.resize(image_HW3, (w, h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    if min(h, w) < smallest:
+        bottom, right = max(0, smallest - h), max(0, smallest - w)
+        image_HW3 = cv2.copyMakeBorder(image_HW3, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+    zoom_y, zoom_x = height / h, width / w
+    found = Grid(grid.stride_y * zoom_y, grid.stride_x * zoom_x, grid.centre_y * zoom_y, grid.centre_x * zoom_x)
+    return forward(image_HW3), found
+
+
+def _probabilities(
+    forward: Forward, grid: Grid, image_HW3: np.ndarray, scale: float, smallest: int
+) -> tuple[np.ndarray, Grid]:
+    scores_Chw, found = _view(forward, grid, image_HW3, scale, smallest)
+    return softmax(scores_Chw), found
