@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from importlib import import_module
 from types import ModuleType
 
+_kernels: ModuleType | None = None
 try:
-    from . import _kernels
+    _kernels = import_module("._kernels", __name__)
 except ImportError as error:
-    _kernels = None
     _why = str(error)
 
 _warned = False
