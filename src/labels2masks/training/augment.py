@@ -1,0 +1,160 @@
+"""One photo -> one training crop: image and labels moved together by one affine map.
+
+Everything random is drawn from (seed, epoch, index), so a crop is the same in every worker,
+on every resume. The zoom, turn, flip and crop are one matrix: the image is resampled once, drawn
+labels stay coordinates and are rasterised in the crop, masks are warped nearest.
+
+Legend: H, W = pixels of the crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, log
+
+import cv2
+import numpy as np
+import torch
+from torchvision.transforms.v2 import functional as v2
+
+from ..classes import Vocabulary
+from ..formats.dataset import Photo
+from ..labels import Candidates, Label, Mask, rasterise
+from ..labels.geometry import moved, pixel_matrix
+from .settings import Augment
+
+FILL = (124, 116, 104)
+"""Colour beyond the photo's edge: the mean of ImageNet; those pixels are void."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """image_3HW: uint8 RGB. candidates: HW. name: the photo's."""
+
+    image_3HW: torch.Tensor
+    candidates: Candidates
+    name: str
+
+
+def training_crop(
+    photo: Photo,
+    augment: Augment,
+    crop: tuple[int, int],
+    size: int | None,
+    rarity: dict[int, float],
+    draw: np.random.Generator,
+) -> Crop:
+    """A random crop of height x width = `crop`. Raises DataError for unreadable files.
+
+    size: long side in px to which the photo is shrunk before the random zoom, None = as it is.
+    rarity: file id -> weight by which a class attracts crops.
+    A photo without a mask is shown whole, so that what is known of the whole image holds.
+    """
+    image_HW3, labels = photo.loaded()
+    matrix_23 = _random_map(image_HW3.shape[:2], labels, augment, crop, size, rarity, draw)
+    image, candidates = apply_map(image_HW3, labels, photo.vocabulary, matrix_23, crop)
+    return Crop(_recoloured(image, augment, draw), candidates, photo.name)
+
+
+def apply_map(
+    image_HW3: np.ndarray,
+    labels: Sequence[Label],
+    vocabulary: Vocabulary,
+    matrix_23: np.ndarray,
+    crop: tuple[int, int],
+) -> tuple[torch.Tensor, Candidates]:
+    """(image_3HW uint8, Candidates) after x' = M x in a raster of `crop`."""
+    height, width = crop
+    old_height, old_width = image_HW3.shape[:2]
+    inside_HW = cv2.warpAffine(
+        np.ones((old_height, old_width), np.uint8), pixel_matrix(matrix_23), (width, height), flags=cv2.INTER_NEAREST
+    )
+    corners_42 = np.array([[0, 0], [old_width, 0], [0, old_height], [old_width, old_height]], float)
+    corners_42 = corners_42 @ matrix_23[:, :2].T + matrix_23[:, 2]
+    whole = bool((corners_42 >= -0.5).all() and (corners_42 <= np.array([width, height]) + 0.5).all())
+    candidates = rasterise(
+        moved(labels, matrix_23, height, width), vocabulary, height, width, whole, outside_HW=inside_HW == 0
+    )
+    zoom = float(np.sqrt(abs(np.linalg.det(matrix_23[:, :2]))))
+    if zoom < 0.75:  # bilinear sampling would skip pixels: average them first
+        small = (max(1, round(old_width * zoom)), max(1, round(old_height * zoom)))
+        image_HW3 = cv2.resize(image_HW3, small, interpolation=cv2.INTER_AREA)
+        matrix_23 = np.column_stack(
+            [matrix_23[:, :2] @ np.diag([old_width / small[0], old_height / small[1]]), matrix_23[:, 2]]
+        )
+    warped_HW3 = cv2.warpAffine(
+        image_HW3, pixel_matrix(matrix_23), (width, height), flags=cv2.INTER_LINEAR, borderValue=FILL
+    )
+    return torch.from_numpy(warped_HW3).permute(2, 0, 1), candidates
+
+
+def _random_map(
+    shape: tuple[int, ...],
+    labels: Sequence[Label],
+    augment: Augment,
+    crop: tuple[int, int],
+    size: int | None,
+    rarity: dict[int, float],
+    draw: np.random.Generator,
+) -> np.ndarray:
+    height, width = shape[:2]
+    mask = next((x for x in labels if isinstance(x, Mask) and x.ids_HW is not None), None)
+    base = min(1.0, size / max(height, width)) if size else 1.0
+    low, high = augment.scale
+    zoom = exp(draw.uniform(log(low), log(high)))
+    turn = draw.uniform(-augment.rotate, augment.rotate) if draw.random() < 0.5 else 0.0
+    flip = -1.0 if augment.flip and draw.random() < 0.5 else 1.0
+    if mask is None:
+        fit = min(crop[0] / height, crop[1] / width)
+        scale = min(base * zoom, fit)
+        turn = 0.0
+    else:
+        scale = base * zoom
+    rad = np.deg2rad(turn)
+    linear = scale * np.array([[np.cos(rad), -np.sin(rad)], [np.sin(rad), np.cos(rad)]]) @ np.diag([flip, 1.0])
+    centre = _crop_centre((height, width), mask, crop, scale, augment.rare, rarity, draw)
+    target = np.array([crop[1] / 2, crop[0] / 2])
+    if mask is None:  # anywhere the whole photo still fits
+        room = np.maximum(np.array([crop[1] - width * scale, crop[0] - height * scale]), 0)
+        target = target + (draw.random(2) - 0.5) * room
+    return np.column_stack([linear, target - linear @ centre])
+
+
+def _crop_centre(
+    shape: tuple[int, int],
+    mask: Mask | None,
+    crop: tuple[int, int],
+    scale: float,
+    rare: float,
+    rarity: dict[int, float],
+    draw: np.random.Generator,
+) -> np.ndarray:
+    """(x, y) of the photo that the crop is centred on: of the whole photo, at random, or on a rare class."""
+    height, width = shape
+    half = np.array([crop[1], crop[0]]) / 2 / scale
+    room_low = np.minimum(half, np.array([width, height]) / 2)
+    room_high = np.maximum(np.array([width, height]) - half, np.array([width, height]) / 2)
+    centre = draw.uniform(room_low, room_high) if mask is not None else np.array([width, height]) / 2
+    if mask is not None and mask.ids_HW is not None and draw.random() < rare:
+        thin_HW = mask.ids_HW[::4, ::4]
+        present = [int(i) for i in np.unique(thin_HW) if int(i) in rarity]
+        if present:
+            weights = np.array([rarity[i] for i in present])
+            chosen = draw.choice(present, p=weights / weights.sum())
+            ys, xs = np.nonzero(thin_HW == chosen)
+            k = draw.integers(len(ys))
+            near = np.array([xs[k], ys[k]]) * 4 + draw.uniform(-0.25, 0.25, 2) * half
+            centre = np.clip(near, room_low, room_high)
+    return centre
+
+
+def _recoloured(image_3HW: torch.Tensor, augment: Augment, draw: np.random.Generator) -> torch.Tensor:
+    if augment.colour > 0:
+        brightness, contrast, saturation = draw.uniform(1 - augment.colour, 1 + augment.colour, 3)
+        image_3HW = v2.adjust_brightness(image_3HW, float(brightness))
+        image_3HW = v2.adjust_contrast(image_3HW, float(contrast))
+        image_3HW = v2.adjust_saturation(image_3HW, float(saturation))
+    if augment.hue > 0 and draw.random() < 0.3:
+        image_3HW = v2.adjust_hue(image_3HW, float(draw.uniform(-augment.hue, augment.hue)))
+    return image_3HW.contiguous()

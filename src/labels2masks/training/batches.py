@@ -1,0 +1,116 @@
+"""Photos -> batches. Which photo is at which step depends on the seed alone; there is no state to save.
+
+The stream of samples is one shuffled pass over the photos after another; step t takes samples
+t * batch ... t * batch + batch - 1 of it, so `--resume` starts the stream at any step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ..errors import DataError
+from ..formats.dataset import Photo
+from ..losses import Batch, collate
+from .augment import Crop, training_crop
+from .settings import Augment
+
+
+@dataclass
+class Step:
+    """images_N3HW uint8, labels, the photos' names, and what could not be read: (name, reason)."""
+
+    images_N3HW: torch.Tensor
+    labels: Batch
+    names: list[str]
+    skipped: list[tuple[str, str]]
+
+
+class Crops(Dataset):
+    """Item (epoch, index): the crop of photo `index` in pass `epoch`. An unreadable photo gives way to another."""
+
+    def __init__(
+        self,
+        photos: Sequence[Photo],
+        augment: Augment,
+        crop: tuple[int, int],
+        size: int | None,
+        rarity: dict[int, float],
+        seed: int,
+    ):
+        self.photos, self.augment, self.crop, self.size = list(photos), augment, crop, size
+        self.rarity, self.seed = rarity, seed
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Crop, list[tuple[str, str]]]:
+        epoch, index = key
+        skipped = []
+        for attempt in range(10):
+            draw = np.random.default_rng([self.seed, epoch, index, attempt])
+            photo = self.photos[index if attempt == 0 else int(draw.integers(len(self.photos)))]
+            try:
+                crop = training_crop(photo, self.augment, self.crop, self.size, self.rarity, draw)
+            except DataError as error:
+                skipped.append((photo.name, str(error)))
+                continue
+            return crop, skipped
+        raise DataError(f"ten photos in a row could not be read, the last: {skipped[-1][1]}")
+
+
+class Stream(Sampler):
+    """The (epoch, index) lists of steps `start` .. `stop` - 1, this process's share of each batch."""
+
+    def __init__(self, photos: int, batch: int, start: int, stop: int, seed: int, process: int = 0, processes: int = 1):
+        self.photos, self.batch, self.start, self.stop, self.seed = photos, batch, start, stop, seed
+        self.process, self.processes = process, processes
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order: dict[int, np.ndarray] = {}
+        for step in range(self.start, self.stop):
+            keys = []
+            for position in range(step * self.batch, (step + 1) * self.batch):
+                epoch, place = divmod(position, self.photos)
+                if epoch not in order:
+                    order = {epoch: np.random.default_rng([self.seed, epoch]).permutation(self.photos)}
+                keys.append((epoch, int(order[epoch][place])))
+            yield keys[self.process :: self.processes]
+
+
+def join_crops(items: Sequence[tuple[Crop, list[tuple[str, str]]]]) -> Step:
+    crops = [c for c, _ in items]
+    return Step(
+        torch.stack([c.image_3HW for c in crops]),
+        collate([c.candidates for c in crops]),
+        [c.name for c in crops],
+        [s for _, skipped in items for s in skipped],
+    )
+
+
+def _quiet_worker(_: int) -> None:
+    """A worker is one thread: the cores belong to the training step."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def loader(crops: Crops, stream: Stream, workers: int) -> DataLoader:
+    """Batches in order; the same ones whatever the number of worker processes (0 = in this process)."""
+    return DataLoader(
+        crops,
+        batch_sampler=stream,
+        num_workers=workers,
+        collate_fn=join_crops,
+        worker_init_fn=_quiet_worker,
+        multiprocessing_context="spawn" if workers else None,
+        persistent_workers=False,
+        prefetch_factor=4 if workers else None,
+    )

@@ -1,0 +1,306 @@
+"""The training loop, read from top to bottom: batch, scores, loss, step, running mean, checkpoint.
+
+Resumed after a kill at any moment it ends bit-equal to a run that was not killed (same plan, machine and
+thread count, on a CPU): batches depend on (seed, step), each step seeds its own dropout, learning
+rates are functions of the step, and everything else is in the checkpoint.
+
+Legend: N = images of a batch, h, w = cells, H, W = pixels of the crop, C = classes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ..formats.dataset import Photo
+from ..grid import Grid
+from ..kernels.upsample import upsample
+from ..losses import Batch, candidate_loss, presence_loss
+from .batches import Crops, Step, Stream, loader
+from .checkpoint import load_optimiser, newest_checkpoint, optimiser_tensors, save_checkpoint
+from .plan import Plan
+from .settings import Settings
+
+TOO_MANY = 5
+"""Steps in a row with a loss that is not a number before the run stops."""
+
+
+class TrainingError(RuntimeError):
+    """The run can not go on; the text says why and what to do."""
+
+
+@dataclass
+class History:
+    """Rows for metrics.csv, and what happened on the way."""
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    best: float = -1.0
+    best_step: int = -1
+    stopped_early: bool = False
+
+
+def fit(
+    network: nn.Module,
+    photos: Sequence[Photo],
+    plan: Plan,
+    folder: Path,
+    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    tell: Callable[[int, dict[str, float]], None] = lambda step, row: None,
+    say: Callable[[str], None] = lambda text: None,
+    first: Callable[[Step], None] = lambda step: None,
+) -> History:
+    """Train `network` in place to the end of `plan`, starting from the newest checkpoint in `folder`.
+
+    The network ends with the running mean of its weights (with early stopping: the one of the best
+    validation), in eval mode, on the machine's accelerator where there is one.
+    validate: called with the network in eval mode; {"mIoU": ...} or any other numbers.
+    tell: called after each step with the step's row. say: called with a line worth reading.
+    first: called with each of the first two batches.
+    Raises TrainingError after several losses in a row that are not numbers.
+    """
+    s = plan.settings
+    assert s.batch and s.crop and s.threads
+    torch.set_num_threads(s.threads)
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    if s.memory_format == "channels_last":
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(accelerator.device)
+    optimiser = make_optimiser(network, s)
+    mean = {name: t.detach().clone() for name, t in network.state_dict().items()} if s.optimiser.ema > 0 else {}
+    best: dict[str, Tensor] = {}
+    history, start = History(), 0
+
+    found = newest_checkpoint(folder)
+    if found:
+        tensors, state, complaints = found
+        for complaint in complaints:
+            say(complaint)
+        start = state["step"]
+        if tensors:
+            network.load_state_dict(_part(tensors, "network."))
+            mean = {n: t.to(accelerator.device) for n, t in _part(tensors, "mean.").items()}
+            best = _part(tensors, "best.")
+            load_optimiser(optimiser, tensors)
+            history = History(**state["history"])
+    trained, optimiser = accelerator.prepare(Heads(network), optimiser)
+    crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed)
+    stream = Stream(len(photos), s.batch, start, plan.steps, s.seed, accelerator.process_index, accelerator.num_processes)
+    weights_C = torch.tensor(plan.class_weights, device=accelerator.device)
+    if all(w == 1 for w in plan.class_weights):
+        weights_C = None  # type: ignore[assignment]
+    validate_at = {round(plan.steps * (k + 1) / s.validations) for k in range(s.validations - 1)} if validate else set()
+    not_numbers = 0
+
+    for step, batch in enumerate(loader(crops, stream, s.workers or 0), start):
+        began = time.perf_counter()
+        torch.manual_seed((s.seed << 32) + step)
+        _train_mode(trained, s)
+        if step < 2:
+            first(batch)
+        for group in optimiser.param_groups:
+            group["lr"] = group["base"] * rate_factor(step, plan.steps, s)
+        loss, parts = step_loss(trained, batch, s, weights_C, accelerator)
+        if torch.isfinite(loss):
+            not_numbers = 0
+            accelerator.backward(loss)
+            norm = accelerator.clip_grad_norm_(trained.parameters(), s.optimiser.clip)
+            if torch.isfinite(norm):
+                optimiser.step()
+        else:
+            not_numbers += 1
+            names = ", ".join(batch.names)
+            history.skipped.append({"name": names, "reason": f"step {step}: the loss was {loss.item()}, step skipped"})
+            say(f"step {step}: the loss is {loss.item()}; the step is skipped. Its photos: {names}")
+            if not_numbers >= TOO_MANY:
+                raise TrainingError(
+                    f"{TOO_MANY} losses in a row were not numbers, last with the photos {names}; lower the rate "
+                    f"(--set optimiser.rate={s.optimiser.rate / 3:.1g}) or look at these photos"
+                )
+        optimiser.zero_grad()
+        if mean:
+            _update_mean(mean, network, step, plan.steps, s.optimiser.ema)
+        for name, reason in batch.skipped:
+            history.skipped.append({"name": name, "reason": reason})
+        done = step + 1
+        row = {"step": done, "loss": float(loss), **parts, "rate": optimiser.param_groups[0]["lr"]}
+        row["seconds"] = round(time.perf_counter() - began, 4)
+        if done in validate_at and validate:
+            row |= _with_weights(network, mean, lambda: validate(network))
+            if s.early_stop:
+                best = _keep_best(history, row, done, mean or network.state_dict(), best)
+        if done % max(1, plan.steps // 200) == 0 or done in validate_at:
+            history.rows.append(row)
+        tell(done, row)
+        stop = bool(s.early_stop) and history.best_step >= 0 and _too_long(history, done, plan, s)
+        if (done % plan.checkpoint_every == 0 or done in validate_at or stop) and accelerator.is_main_process:
+            _checkpoint(folder, done, network, mean, best, optimiser, history)
+        if stop:
+            history.stopped_early = True
+            say(f"stopped early at step {done}: no gain since step {history.best_step}")
+            break
+
+    final = best or mean
+    if final:
+        network.load_state_dict(final)
+    if s.batch_norm == "recomputed":
+        _recompute_batch_norm(network, crops, s, plan, accelerator.device)
+    network.eval()
+    return history
+
+
+class Heads(nn.Module):
+    """The network as training sees it, so that DDP wraps a forward that returns every head."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images_N3HW: Tensor) -> list[tuple[float, Tensor, Grid]]:
+        return self.network.training_scores(images_N3HW)
+
+
+def step_loss(
+    heads: nn.Module, batch: Step, s: Settings, weights_C: Tensor | None, accelerator: Accelerator
+) -> tuple[Tensor, dict[str, float]]:
+    """(loss, its parts as numbers): over the network's heads, a sum of means over masks, ink, regions, and presence."""
+    labels: Batch = batch.labels.to(accelerator.device)
+    images = batch.images_N3HW.to(accelerator.device).float()
+    if s.memory_format == "channels_last":
+        images = images.contiguous(memory_format=torch.channels_last)
+    height, width = images.shape[2:]
+    total, parts = images.new_zeros(()), {}
+    # torch's own autocast: accelerate fixes one precision a process, and the plan measures both.
+    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=s.precision == "bfloat16"):
+        scored = heads(images)
+    for head, (head_weight, scores_NChw, grid) in enumerate(scored):
+        scores_NChw = scores_NChw.float()
+        means = candidate_loss(upsample(scores_NChw, grid, height, width), labels, weights_C)
+        if s.loss.presence > 0 and bool(labels.weak_N.any()):
+            means["presence"] = presence_loss(scores_NChw, labels)
+        for name, (summed, count) in means.items():
+            # Every process divides by the count of all, and DDP averages gradients: hence the factor.
+            count = accelerator.reduce(count.detach(), "sum")
+            value = summed * accelerator.num_processes / count.clamp_min(1e-6)
+            total = total + head_weight * getattr(s.loss, name) * value
+            if head == 0:
+                parts[name] = float(value)
+    return total, parts
+
+
+def make_optimiser(network: nn.Module, s: Settings) -> torch.optim.Optimizer:
+    """Four groups: encoder or not, decayed or not (no decay on biases and normalisation)."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name.startswith("encoder."), parameter.ndim > 1), []).append(parameter)
+    pretrained = s.weights != "none"
+    listed = [
+        {
+            "params": parameters,
+            "base": s.optimiser.rate * (s.optimiser.encoder if in_encoder and pretrained else 1.0),
+            "weight_decay": s.optimiser.weight_decay if decayed else 0.0,
+        }
+        for (in_encoder, decayed), parameters in sorted(groups.items(), key=lambda item: item[0])
+    ]
+    if s.optimiser.name == "adamw":
+        return torch.optim.AdamW(listed, lr=s.optimiser.rate)
+    return torch.optim.SGD(listed, lr=s.optimiser.rate, momentum=s.optimiser.momentum)
+
+
+def rate_factor(step: int, steps: int, s: Settings) -> float:
+    """Learning rate as a factor: linear warm-up, then poly (1 - t)^0.9 (ParseNet; DeepLab v2) or cosine."""
+    warm = s.optimiser.warmup * steps
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    t = (step - warm) / max(steps - warm, 1)
+    return (1 - t) ** 0.9 if s.optimiser.schedule == "poly" else 0.5 * (1 + math.cos(math.pi * t))
+
+
+def _train_mode(network: nn.Module, s: Settings) -> None:
+    network.train()
+    if s.batch_norm == "frozen":
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
+def _update_mean(mean: dict[str, Tensor], network: nn.Module, step: int, steps: int, span: float) -> None:
+    """Running mean of the weights over about `span` of the run, shorter at its start."""
+    decay = min(1 - 1 / max(span * steps, 1.0), (1 + step) / (10 + step))
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                mean[name].lerp_(value, 1 - decay)
+            else:
+                mean[name].copy_(value)
+
+
+def _with_weights(network: nn.Module, weights: dict[str, Tensor], act: Callable[[], Any]) -> Any:
+    """Act with other weights in eval mode, then put the network's own back."""
+    own = {n: t.detach().clone() for n, t in network.state_dict().items()} if weights else {}
+    if weights:
+        network.load_state_dict(weights)
+    network.eval()
+    try:
+        return act()
+    finally:
+        if own:
+            network.load_state_dict(own)
+
+
+def _keep_best(
+    history: History, row: dict[str, float], done: int, weights: dict[str, Tensor], best: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    if row.get("mIoU", -1.0) > history.best:
+        history.best, history.best_step = row["mIoU"], done
+        return {n: t.detach().clone() for n, t in weights.items()}
+    return best
+
+
+def _too_long(history: History, done: int, plan: Plan, s: Settings) -> bool:
+    return done - history.best_step >= s.early_stop * plan.steps / s.validations
+
+
+def _checkpoint(
+    folder: Path,
+    done: int,
+    network: nn.Module,
+    mean: dict[str, Tensor],
+    best: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    history: History,
+) -> None:
+    tensors = {f"network.{n}": t for n, t in network.state_dict().items()}
+    tensors |= {f"mean.{n}": t for n, t in mean.items()} | {f"best.{n}": t for n, t in best.items()}
+    save_checkpoint(folder, done, tensors | optimiser_tensors(optimiser), {"history": vars(history)})
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _recompute_batch_norm(network: nn.Module, crops: Crops, s: Settings, plan: Plan, device: torch.device) -> None:
+    """Plain means of the batch statistics over one pass with the final weights (SegNet needs it; caffe-segnet #91)."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative mean
+    network.train()
+    assert s.batch
+    passes = math.ceil(len(crops) / s.batch)
+    stream = Stream(len(crops), s.batch, plan.steps, plan.steps + passes, s.seed)
+    with torch.no_grad():
+        for step, batch in enumerate(loader(crops, stream, 0), plan.steps):
+            torch.manual_seed((s.seed << 32) + step)
+            network.training_scores(batch.images_N3HW.to(device).float())  # type: ignore[operator]
+    for norm in norms:
+        norm.momentum = 0.1

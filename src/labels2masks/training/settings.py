@@ -1,0 +1,111 @@
+"""Every setting of a training run, typed, in one place. `--set a.b=value` reaches all of them.
+
+A recipe is a function that returns `Settings`; a plan is `Settings` completed from the data and
+the machine. What is None here is chosen by the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..errors import UsageError, did_you_mean
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Augment(_Strict):
+    """scale: smallest and largest zoom, drawn log-uniformly. rotate: degrees to either side.
+    rare: share of crops centred on a pixel of a class drawn by rarity. colour: strength of
+    brightness, contrast and saturation changes, 0 = none; hue: of hue changes, in turns."""
+
+    scale: tuple[float, float] = (0.5, 2.0)
+    flip: bool = True
+    rotate: float = 10.0
+    rare: float = 0.5
+    colour: float = 0.3
+    hue: float = 0.03
+
+
+class Optimiser(_Strict):
+    """encoder: factor on the learning rate of the encoder's pretrained weights; 1.0 without weights.
+    warmup: share of the steps. ema: share of the steps that the running mean of the weights spans, 0 = off.
+    clip: largest gradient norm."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    rate: float = 1e-3
+    encoder: float = 0.3
+    weight_decay: float = 0.01
+    momentum: float = 0.9
+    schedule: Literal["poly", "cosine"] = "poly"
+    warmup: float = 0.05
+    ema: float = 0.05
+    clip: float = 1.0
+
+
+class Loss(_Strict):
+    """Weights of the three means and of the presence term; class_weights: "auto" weighs by the root of
+    the inverse expected share, within 1 / cap .. cap."""
+
+    mask: float = 1.0
+    ink: float = 1.0
+    region: float = 1.0
+    presence: float = 0.1
+    class_weights: Literal["auto", "none"] = "auto"
+    cap: float = 3.0
+
+
+class Settings(_Strict):
+    """epochs and minutes None: the plan takes 60 epochs, on a machine without a GPU at most 30 minutes.
+    batch_norm: statistics of each batch (train), of the weights (frozen), or recomputed over the
+    training photos at the end. early_stop: validations without a gain before stopping, 0 = never."""
+
+    network: str = "deeplab_v3plus"
+    encoder: str | None = "tf_efficientnet_lite0"
+    weights: str = "auto"
+    epochs: float | None = None
+    minutes: float | None = None
+    size: int | None = None
+    crop: tuple[int, int] | None = None
+    batch: int | None = None
+    batch_norm: Literal["train", "frozen", "recomputed"] = "train"
+    validations: int = 5
+    early_stop: int = 0
+    precision: Literal["float32", "bfloat16"] | None = None
+    memory_format: Literal["contiguous", "channels_last"] | None = None
+    threads: int | None = None
+    workers: int | None = None
+    seed: int = 0
+    augment: Augment = Augment()
+    optimiser: Optimiser = Optimiser()
+    loss: Loss = Loss()
+
+
+def with_settings(base: Settings, changes: Mapping[str, Any]) -> Settings:
+    """`base` with {"a.b": value} changed, checked by type. UsageError names the field and what it takes."""
+    tree = base.model_dump()
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        node: Any = tree
+        for part in parents:
+            node = node.get(part) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or last not in node:
+            raise UsageError(f"no setting {path!r}{did_you_mean(path, _paths(base.model_dump()))}")
+        node[last] = value
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"setting {'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}") from None
+
+
+def _paths(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
+    return [
+        path
+        for name, value in tree.items()
+        for path in (_paths(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name])
+    ]
