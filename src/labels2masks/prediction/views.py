@@ -86,8 +86,9 @@ def unmirrored(scores_Chw: np.ndarray, grid: Grid, width: int) -> tuple[np.ndarr
 
 def resampled(scores_Chw: np.ndarray, grid: Grid, target: Grid, h: int, w: int) -> np.ndarray:
     """The scores at the h x w cells of another grid over the same photo: linear between cell centres."""
-    low_h, high_h, weight_h = _between(grid.stride_y, grid.centre_y, scores_Chw.shape[1], target.stride_y, target.centre_y, h)
-    low_w, high_w, weight_w = _between(grid.stride_x, grid.centre_x, scores_Chw.shape[2], target.stride_x, target.centre_x, w)
+    cells_h, cells_w = scores_Chw.shape[1:]
+    low_h, high_h, weight_h = _between(grid.stride_y, grid.centre_y, cells_h, target.stride_y, target.centre_y, h)
+    low_w, high_w, weight_w = _between(grid.stride_x, grid.centre_x, cells_w, target.stride_x, target.centre_x, w)
     rows = scores_Chw[:, low_h] * (1 - weight_h[:, None]) + scores_Chw[:, high_h] * weight_h[:, None]
     return rows[:, :, low_w] * (1 - weight_w) + rows[:, :, high_w] * weight_w
 
@@ -104,9 +105,7 @@ def _between(
     return interpolation(stride / to_stride, (centre - to_centre) / to_stride + 0.5, cells, to_cells)
 
 
-def _view(
-    forward: Forward, grid: Grid, image_HW3: np.ndarray, scale: float, smallest: int
-) -> tuple[np.ndarray, Grid]:
+def _view(forward: Forward, grid: Grid, image_HW3: np.ndarray, scale: float, smallest: int) -> tuple[np.ndarray, Grid]:
     height, width = image_HW3.shape[:2]
     h, w = max(1, round(height * scale)), max(1, round(width * scale))
     if (h, w) != (height, width):
