@@ -1,0 +1,88 @@
+"""Feature maps -> scores on a Grid, one paper a file.
+
+A network is a `nn.Module`: `network(images_N3HW float32, RGB 0..255) -> scores_NChw` at its own stride, with
+    classes, grid     number of score channels; where the cells lie, constant for every input size
+    smallest          images from smallest x smallest on
+    working_size      long side to which photos are shrunk first, or None
+    finite_field      no cell sees the whole image
+    training_scores(images_N3HW) -> [(weight, scores_NChw, Grid), ...] what the loss is taken on
+    name, encoder_name, settings   how `build` makes it again
+
+A new network is a file here, a line in `NETWORKS`, and a recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from ..errors import UsageError, did_you_mean
+from .deeplab_v3plus import DeepLabV3Plus, deeplab_v3plus_resnet101
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name of the command line. family: takes an encoder. published: score of the paper, where and how measured."""
+
+    make: Callable[..., nn.Module]
+    family: bool
+    paper: str
+    year: int
+    published: str | None = None
+    parameters: int | None = None
+
+
+NETWORKS: dict[str, Entry] = {
+    "deeplab_v3plus": Entry(DeepLabV3Plus, True, "Chen et al., arXiv 1802.02611", 2018),
+    "deeplab_v3plus_resnet101": Entry(
+        deeplab_v3plus_resnet101,
+        False,
+        "Chen et al., arXiv 1802.02611",
+        2018,
+        "78.85 mIoU, VOC 2012 val",
+        59_344_309,
+    ),
+}
+
+
+def build(
+    name: str,
+    classes: int,
+    encoder: str | None = None,
+    weights: str | Path | None = None,
+    settings: dict | None = None,
+) -> nn.Module:
+    """The network `name` for that many classes, as the command line means it.
+
+    encoder: a timm name, for families only; None is the paper's form. weights: None, "auto", "hub" or a file.
+    settings: further constructor arguments, as a saved network carries them.
+    Raises UsageError for an unknown name, or an encoder where the paper's form takes none.
+    """
+    if name not in NETWORKS:
+        raise UsageError(f"unknown network {name!r}{did_you_mean(name, NETWORKS)}")
+    entry = NETWORKS[name]
+    if encoder is not None and not entry.family:
+        raise UsageError(f"network {name} is the paper's own form and takes no --encoder (got {encoder!r})")
+    options = dict(settings or {}) if encoder is None else {"encoder": encoder, **(settings or {})}
+    return entry.make(classes=classes, weights=weights, **options)
+
+
+def available() -> list[dict]:
+    """One dictionary a network: name, paper, year, published score, parameters (21 classes), takes_encoder."""
+    return [
+        {
+            "name": name,
+            "paper": e.paper,
+            "year": e.year,
+            "published": e.published,
+            "parameters": e.parameters,
+            "takes_encoder": e.family,
+        }
+        for name, e in NETWORKS.items()
+    ]
+
+
+__all__ = ["NETWORKS", "DeepLabV3Plus", "available", "build", "deeplab_v3plus_resnet101"]

@@ -1,0 +1,59 @@
+"""The few layers that several papers share."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..grid import Grid
+from ..kernels.upsample import upsample
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation that uses its running statistics where a batch has one value per channel.
+
+    That is a globally pooled map in a batch of one: its own mean would turn every value into the bias.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and input.numel() == input.shape[1]:
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0, self.eps)
+        return super().forward(input)
+
+
+def conv_bn_relu(ins: int, outs: int, kernel: int = 1, dilation: int = 1, groups: int = 1) -> nn.Sequential:
+    """Same-padded convolution without bias, batch normalisation, ReLU."""
+    padding = (kernel - 1) // 2 * dilation
+    return nn.Sequential(
+        nn.Conv2d(ins, outs, kernel, padding=padding, dilation=dilation, groups=groups, bias=False),
+        BatchNorm(outs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def separable_conv(ins: int, outs: int, kernel: int = 3, dilation: int = 1) -> nn.Sequential:
+    """Depthwise, then pointwise convolution, each with batch normalisation and ReLU (Xception, DeepLab v3+)."""
+    return nn.Sequential(conv_bn_relu(ins, ins, kernel, dilation, groups=ins), conv_bn_relu(ins, outs))
+
+
+def enlarge(maps_NDhw: Tensor, grid: Grid, like: Tensor, grid_like: Grid) -> Tensor:
+    """A map on `grid` at the cells of `like`, a map on `grid_like`: by coordinates, not by corners."""
+    relative = Grid(
+        grid.stride_y / grid_like.stride_y,
+        grid.stride_x / grid_like.stride_x,
+        (grid.centre_y - grid_like.centre_y) / grid_like.stride_y + 0.5,
+        (grid.centre_x - grid_like.centre_x) / grid_like.stride_x + 0.5,
+    )
+    return upsample(maps_NDhw, relative, like.shape[2], like.shape[3])
+
+
+def initialise(module: nn.Module, classifier: nn.Conv2d) -> None:
+    """He et al. 2015 for convolutions before a ReLU; the classifier starts near zero, so that all classes are equal."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    nn.init.normal_(classifier.weight, std=0.01)
+    if classifier.bias is not None:
+        nn.init.zeros_(classifier.bias)
