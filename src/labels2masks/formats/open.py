@@ -1,0 +1,35 @@
+"""Open any data set: the first reader that recognises a path reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..errors import DataError
+from . import camvid, folder, voc
+from .dataset import Dataset
+
+READERS = (voc, camvid, folder)
+"""In the order in which they are asked; `folder` is the least demanding and comes last."""
+
+
+def open_dataset(
+    path: Path | str,
+    classes: Sequence[str] | None = None,
+    others: str = "void",
+    merge: Mapping[str, Sequence[str]] | None = None,
+) -> Dataset:
+    """The data set at `path`, with the classes chosen and merged (see `classes.choose`).
+
+    Two data sets are joined by `open_dataset(a) + open_dataset(b)`.
+    Raises DataError where nothing is there or no reader knows the layout, UsageError for unknown classes.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    for reader in READERS:
+        if reader.recognises(path):
+            data = reader.read(path)
+            return data if classes is None and not merge and others == "void" else data.choose(classes, others, merge)
+    layouts = "; ".join(f"{r.__name__.rsplit('.', 1)[-1]}: {r.LAYOUT}" for r in READERS)
+    raise DataError(f"{path}: no data set that is known here; looked for {layouts}")
