@@ -142,22 +142,26 @@ class Vocabulary:
         parts = [self.sets[member] for member in self.source.members(name)]
         return frozenset().union(*parts) if all(parts) else frozenset()
 
+    def ruled_out(self, names: Iterable[str]) -> frozenset[str]:
+        """Target names that a pixel can not be if it is none of these source names (or groups).
+
+        After a merge "not a bus" does not rule out "vehicle", since a car is one too.
+        """
+        said = frozenset().union(*(self.source.members(n) for n in names))
+        out = set()
+        for target in self.target.names:
+            meant_by = [n for n, allowed in self.sets.items() if target in allowed]
+            if meant_by and said.issuperset(meant_by):
+                out.add(target)
+        return frozenset(out)
+
     def complete(self, names: Iterable[str]) -> frozenset[str]:
         """Target names about which a promise "all of these source names are marked" still holds.
 
-        A target class keeps the promise if every source name that may mean it is promised;
-        one that the source never knew has no promise.
+        A target class keeps the promise if every source name that may mean it is promised; one
+        that the source called background, or never knew, has no promise. Nobody marks background.
         """
-        promised = set(names)
-        if not promised <= set(self.source.names):
-            unknown = min(promised - set(self.source.names))
-            raise UsageError(f"unknown class {unknown!r} in 'complete'{did_you_mean(unknown, self.source.names)}")
-        kept = set()
-        for target in self.target.names:
-            meant_by = [n for n, allowed in self.sets.items() if target in allowed and n != self.source.background]
-            if meant_by and promised.issuperset(meant_by):
-                kept.add(target)
-        return frozenset(kept)
+        return self.ruled_out(frozenset().union(*(self.source.members(n) for n in names)) - {self.source.background})
 
 
 def join(first: Classes, second: Classes) -> Classes:
@@ -177,7 +181,7 @@ def join(first: Classes, second: Classes) -> Classes:
         names.append(name)
         colours.append(colour)
         ids.append(file_id if file_id not in blocked else next(i for i in range(65536) if i not in blocked))
-    groups = {**second.groups, **first.groups}
+    groups = {g: tuple(renamed.get(m, m) for m in members) for g, members in second.groups.items()} | dict(first.groups)
     return Classes(
         names=tuple(names),
         colours=tuple(colours),
@@ -193,13 +197,15 @@ def widen(vocabulary: Vocabulary, target: Classes) -> Vocabulary:
 
     A name that `target` lacks can only be the source's background under another name.
     """
+    background = vocabulary.target.background
     known = {n for allowed in vocabulary.sets.values() for n in allowed}
+    # A class that was chosen away is still one that the source tells from its background.
+    known |= {n for n, allowed in vocabulary.sets.items() if background not in allowed}
     unknown = frozenset(target.names) - known - {target.background}
 
     def carried(name: str, allowed: frozenset[str]) -> frozenset[str]:
         kept = frozenset(a if a in target.names else target.background or a for a in allowed)
-        is_background = vocabulary.target.background is not None and vocabulary.target.background in allowed
-        return kept | unknown if is_background else kept
+        return kept | unknown if background is not None and background in allowed else kept
 
     return Vocabulary(vocabulary.source, target, {n: carried(n, s) for n, s in vocabulary.sets.items()})
 
@@ -231,6 +237,7 @@ def choose(
         if name not in available:
             raise UsageError(f"unknown class {name!r}{did_you_mean(name, available)}")
     names = tuple(n for n in available if n in kept)
+    groups = {g: tuple(dict.fromkeys(new_name[m] for m in members)) for g, members in classes.groups.items()}
     first_old = {n: next(o for o in classes.names if new_name[o] == n) for n in names}
     chosen = Classes(
         names=names,
@@ -238,6 +245,7 @@ def choose(
         background=classes.background,
         file_ids=tuple(classes.file_ids[classes.index(first_old[n])] for n in names),
         void_ids=classes.void_ids or frozenset({classes.void_id}),
+        groups={g: members for g, members in groups.items() if g not in kept and kept.issuperset(members)},
     )
     left_out = frozenset({classes.background}) if others == "background" and classes.background else frozenset()
     meaning = {o: frozenset({new_name[o]}) if new_name[o] in kept else left_out for o in classes.names}

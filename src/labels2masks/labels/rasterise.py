@@ -43,7 +43,7 @@ def rasterise(
     whole: does the raster hold the whole image? A crop keeps no fact about presence or shares.
     outside_HW: bool, True where there is no photo (padding): void.
 
-    Raises DataError for unknown names and ids and for a mask of another size.
+    Raises DataError for unknown ids and for a mask of another size, UsageError for unknown names.
     """
     target = vocabulary.target
     made = Candidates.open(height, width, len(target))
@@ -57,9 +57,7 @@ def rasterise(
         made = _mask(made, mask, vocabulary)
     for ink in (x for x in labels if isinstance(x, Points | Scribbles)):
         for mark in ink.marks:
-            set_C = _set(vocabulary, mark.name)
-            if mark.negative:
-                set_C = ~set_C if set_C.any() else set_C
+            set_C = _all_but(vocabulary, mark.name) if mark.negative else _set(vocabulary, mark.name)
             if set_C.any():
                 made = made.state(_ink_region(mark, height, width), set_C, INK, TRUST[INK])
     if outside_HW is not None:
@@ -76,6 +74,13 @@ def _set(vocabulary: Vocabulary, name: str) -> np.ndarray:
     return set_C
 
 
+def _all_but(vocabulary: Vocabulary, name: str) -> np.ndarray:
+    """bool C: the target classes that remain where a pixel is not `name`."""
+    set_C = np.ones(len(vocabulary.target), bool)
+    set_C[[vocabulary.target.index(n) for n in vocabulary.ruled_out({name})]] = False
+    return set_C
+
+
 def _indices(vocabulary: Vocabulary, name: str) -> frozenset[int]:
     return frozenset(map(int, np.flatnonzero(_set(vocabulary, name))))
 
@@ -85,34 +90,43 @@ def _image_level(labels: Sequence[Label], vocabulary: Vocabulary) -> tuple[np.nd
     target = vocabulary.target
     present: dict[frozenset[int], None] = {}
     shares: dict[int, float] = {}
-    complete: set[int] = set()
-    absent_C = np.zeros(len(target), bool)
+    complete: frozenset[int] = frozenset()
+    possible_C = np.ones(len(target), bool)
+    seen: set[int] = set()  # marked by any label
+    shown: set[int] = set()  # marked by a tag, share or box
+    denied_by_ink: set[int] = set()
+    denied: set[int] = set()
     for label in labels:
+        if isinstance(label, Mask):
+            continue
         if isinstance(label, Tags):
             names = label.present
-            for name in label.absent:
-                # A merged class is absent only where every name that means it is.
-                gone = vocabulary.complete(vocabulary.source.members(name))
-                absent_C[[target.index(n) for n in gone]] = True
+            denied |= {target.index(n) for n in vocabulary.ruled_out(label.absent)}
         elif isinstance(label, AreaShares):
             names = frozenset(n for n, share in label.shares.items() if share > 0)
             for name, share in label.shares.items():
                 meant = _indices(vocabulary, name)
                 if len(meant) == 1:
                     shares[min(meant)] = shares.get(min(meant), 0.0) + share
-        elif isinstance(label, Mask):
-            continue
         else:
             names = frozenset(m.name for m in label.marks if not getattr(m, "negative", False))
-        present.update(dict.fromkeys(i for n in sorted(names) if (i := _indices(vocabulary, n))))
-        complete |= {target.index(n) for n in vocabulary.complete(label.complete)}
-    seen = frozenset().union(*present)
-    possible_C = ~absent_C
-    possible_C[[c for c in complete if c not in seen and target.names[c] != target.background]] = False
-    possible_C[list(seen)] = True  # a class that was marked is there, whatever another label denies
+        sets = [i for n in sorted(names) if (i := _indices(vocabulary, n))]
+        present.update(dict.fromkeys(sets))
+        marked = frozenset().union(*sets)
+        promised = frozenset(target.index(n) for n in vocabulary.complete(label.complete))
+        complete |= promised
+        seen |= marked
+        if isinstance(label, Points | Scribbles):
+            denied_by_ink |= promised - marked
+        else:
+            denied |= promised - marked
+            shown |= marked
+    # Ink can not lift what tags deny of the whole image: it wins on its own pixels, as a conflict.
+    possible_C[list(denied - shown)] = False
+    possible_C[list(denied_by_ink - seen)] = False
     if not possible_C.any():
         raise DataError("the labels of this image leave no class possible: tags exclude every class")
-    return possible_C, Facts(tuple(present), (), shares, frozenset(complete))
+    return possible_C, Facts(tuple(present), (), shares, complete)
 
 
 def _boxes(made: Candidates, boxes: Boxes, vocabulary: Vocabulary) -> Candidates:
@@ -122,7 +136,8 @@ def _boxes(made: Candidates, boxes: Boxes, vocabulary: Vocabulary) -> Candidates
     for name in sorted(vocabulary.complete(boxes.complete)):
         inside_HW = np.zeros((height, width), np.uint8)
         for box in boxes.marks:
-            if name in vocabulary.meaning(box.name):
+            # Inside a box of a class that was chosen away nothing is known, so nothing is denied.
+            if name in (meaning := vocabulary.meaning(box.name)) or not meaning:
                 _fill_box(inside_HW, box)
         all_but_C = np.ones(len(target), bool)
         all_but_C[target.index(name)] = False
