@@ -96,11 +96,12 @@ def candidate_loss(
         raise ValueError(f"scores {tuple(scores_NCHW.shape)} do not fit candidates {tuple(batch.index_NHW.shape)}")
     logs_NCHW = F.log_softmax(scores_NCHW, dim=1)
     open_K = batch.sets_KC.all(dim=1)
+    used_K = torch.bincount(batch.index_NHW.flatten(), minlength=len(open_K)) > 0
     result = {}
     for source, name in SOURCES.items():
-        of_source_K = (batch.source_K == source) & ~open_K
+        of_source_K = (batch.source_K == source) & ~open_K & used_K
         of_source_K[VOID_ROW] = False
-        if not bool(of_source_K[batch.index_NHW.unique()].any()):
+        if not bool(of_source_K.any()):
             continue
         plain_K = of_source_K & (batch.single_K >= 0) & (batch.trust_K == 1)
         target_NHW = torch.where(plain_K, batch.single_K, _SKIP)[batch.index_NHW]

@@ -26,6 +26,7 @@ from ..kernels.upsample import upsample
 from ..losses import Batch, candidate_loss, presence_loss
 from .batches import Crops, Step, Stream, loader
 from .checkpoint import load_optimiser, newest_checkpoint, optimiser_tensors, save_checkpoint
+from .dilated_depthwise import use_fast_backward
 from .plan import Plan
 from .settings import Settings
 
@@ -74,6 +75,7 @@ def fit(
     if s.memory_format == "channels_last":
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.to(accelerator.device)
+    use_fast_backward(network)
     optimiser = make_optimiser(network, s)
     mean = {name: t.detach().clone() for name, t in network.state_dict().items()} if s.optimiser.ema > 0 else {}
     best: dict[str, Tensor] = {}
@@ -192,7 +194,7 @@ def step_loss(
             value = summed * accelerator.num_processes / count.clamp_min(1e-6)
             total = total + head_weight * getattr(s.loss, name) * value
             if head == 0:
-                parts[name] = float(value)
+                parts[name] = float(value.detach())
     return total, parts
 
 

@@ -30,11 +30,12 @@ from .. import networks
 from ..errors import DataError, UsageError
 from ..evaluation import Confusion, protocol_card
 from ..formats.dataset import Dataset, Photo
-from ..networks.saved import save_network, start_from
+from ..networks.saved import load_network, save_network, start_from
 from ..prediction import predict_mask
 from ..progress import duration, status, track
 from ..run import Run
 from .batches import Crops, Step, Stream, loader
+from .dilated_depthwise import use_fast_backward
 from .folder import held, run_folder, write_json, write_lines, write_rows
 from .loop import Heads, History, fit, make_optimiser, step_loss
 from .picture import save_batches
@@ -256,7 +257,7 @@ def _score_by_folds(data: Dataset, plan: Plan, folder: Path, say: Callable[[str]
         say(f"fold {k + 1} of {len(plan.fold_names)}: {len(inner.train)} photos, scored on the other {len(aside)}")
         done = place / "model.safetensors"
         if done.exists():
-            network, _ = networks.load(done)
+            network, _ = load_network(done)
         else:
             network, _ = _trained(data.subset(inner.train).photos, data, inner, place, say)
             save_network(done, network, _header(inner, {}))
@@ -324,6 +325,7 @@ def _measure(data: Dataset, settings: Settings, classes: int) -> tuple[Settings,
 
 
 def _step_seconds(network: nn.Module, batch: Step, s: Settings, accelerator: Accelerator, give_up: float | None) -> float:
+    use_fast_backward(network)
     optimiser = make_optimiser(network, s)
     heads = Heads(network).train()
 
