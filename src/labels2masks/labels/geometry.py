@@ -61,7 +61,7 @@ def _moved(label: Label, matrix_23: np.ndarray, height: int, width: int) -> Labe
             borderValue=-32768,
         )
         inside_HW = cv2.warpAffine(
-            np.ones(label.ids_HW.shape, np.uint8), pixel_matrix(matrix_23), (width, height), flags=cv2.INTER_NEAREST
+            (label.ids_HW >= 0).astype(np.uint8), pixel_matrix(matrix_23), (width, height), flags=cv2.INTER_NEAREST
         )
         ids_HW = np.where(inside_HW == 1, warped_HW.astype(np.int32) + 32768, np.int32(-1))
         return replace(label, ids_HW=ids_HW)

@@ -27,6 +27,8 @@ from ..labels import INK, MASK, REGION, VOID_ROW, Candidates
 
 SOURCES = {MASK: "mask", INK: "ink", REGION: "region"}
 _SKIP = -100
+_SUM = 2
+"""torch's number for `reduction="sum"`."""
 
 
 @dataclass
@@ -105,11 +107,9 @@ def candidate_loss(
             continue
         plain_K = of_source_K & (batch.single_K >= 0) & (batch.trust_K == 1)
         target_NHW = torch.where(plain_K, batch.single_K, _SKIP)[batch.index_NHW]
-        total = F.nll_loss(logs_NCHW, target_NHW, class_weights_C, ignore_index=_SKIP, reduction="sum")
-        if class_weights_C is None:
-            count = (target_NHW != _SKIP).sum().to(total.dtype)
-        else:
-            count = torch.where(plain_K, class_weights_C[batch.single_K.clamp_min(0)], 0.0)[batch.index_NHW].sum()
+        # The operator beneath `nll_loss`, because it hands out the sum of the weights as `cross_entropy` adds
+        # them up; the same weights added in another order differ in the last bit.
+        total, count = torch.ops.aten.nll_loss2d_forward(logs_NCHW, target_NHW, class_weights_C, _SUM, _SKIP)
         rest_K = of_source_K & ~plain_K
         if bool(rest_K.any()):
             more, weight = _set_loss(logs_NCHW, batch, rest_K, class_weights_C)
