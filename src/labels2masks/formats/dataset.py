@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..classes import Classes, Vocabulary, choose, join, widen
+from ..classes import Classes, Colour, Vocabulary, choose, join, widen
 from ..errors import UsageError, did_you_mean
 from ..labels import Candidates, Label, Mask, rasterise
 from .image import read_image, read_mask
@@ -35,9 +35,10 @@ class Photo:
         return read_image(self.image), self.labels_loaded()
 
     def labels_loaded(self) -> tuple[Label, ...]:
-        """The labels, masks read into `ids_HW`. Raises DataError."""
+        """The labels, masks read into `ids_HW`; one saved as RGB is read by the classes' colours. Raises DataError."""
+        colours = colour_table(self.vocabulary.source)
         return tuple(
-            replace(x, ids_HW=read_mask(x.path)) if isinstance(x, Mask) and x.ids_HW is None and x.path else x
+            replace(x, ids_HW=read_mask(x.path, colours)) if isinstance(x, Mask) and x.ids_HW is None and x.path else x
             for x in self.labels
         )
 
@@ -127,3 +128,12 @@ class Dataset:
             self, classes=chosen, photos=tuple(replace(p, vocabulary=again(p.vocabulary)) for p in self.photos)
         )
 
+
+VOID_COLOURS: tuple[Colour, ...] = ((0, 0, 0), (224, 224, 192))
+"""Black, and the border of PASCAL VOC: void in masks saved as RGB, where no class has the colour."""
+
+
+def colour_table(classes: Classes) -> dict[Colour, int]:
+    """RGB -> file id, for masks saved as RGB. A colour that two classes share is left out."""
+    table = dict.fromkeys(VOID_COLOURS, classes.void_id) | dict(zip(classes.colours, classes.file_ids, strict=True))
+    return {colour: i for colour, i in table.items() if classes.colours.count(colour) < 2}

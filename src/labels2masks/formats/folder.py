@@ -56,7 +56,9 @@ def read(path: Path) -> Dataset:
 
 def _parts(path: Path) -> list[tuple[str, Path, Path | None]]:
     """(prefix of the names, photos, masks): one part, or one for each of train/, val/ and test/."""
-    parts = [(f"{s}/", images, _below(path / s, MASK_FOLDERS)) for s in SPLITS if (images := _below(path / s, IMAGE_FOLDERS))]
+    parts = [
+        (f"{s}/", images, _below(path / s, MASK_FOLDERS)) for s in SPLITS if (images := _below(path / s, IMAGE_FOLDERS))
+    ]
     return parts or [("", _below(path, IMAGE_FOLDERS) or path, _below(path, MASK_FOLDERS))]
 
 

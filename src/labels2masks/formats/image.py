@@ -163,7 +163,9 @@ def _header(path: Path | str, source: bytes | io.BufferedReader) -> tuple[Image.
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}".split(",")[0] + f"; the limit is {limit}: {_SMALLER}") from None
     except Exception as error:  # damaged headers raise nearly anything
-        raise DataError(f"{path}: not a readable image; expected {', '.join(FORMATS)}: open and save it anew") from error
+        raise DataError(
+            f"{path}: not a readable image; expected {', '.join(FORMATS)}: open and save it anew"
+        ) from error
     if image.width * image.height > limit:
         raise DataError(f"{path}: {image.width}x{image.height} pixels; the limit is {limit}: {_SMALLER}")
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
@@ -244,7 +246,7 @@ def _ids_of_colours(path: Path | str, rgb_HW3: np.ndarray, colours: Mapping[Colo
     unknown = [(v >> 16, v >> 8 & 255, v & 255) for v in map(int, values) if v not in table]
     if unknown:
         raise DataError(
-            f"{path}: a mask saved as RGB with {len(unknown)} colours that no class has, the first is {unknown[0]}; {remedy}"
+            f"{path}: a mask saved as RGB with {len(unknown)} colours that no class has, such as {unknown[0]}; {remedy}"
         )
     return np.array([table[int(v)] for v in values], np.int32)[place_HW.reshape(packed_HW.shape)]
 

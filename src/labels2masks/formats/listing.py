@@ -73,12 +73,12 @@ def read_list(path: Path, known: Mapping[str, object], where: str) -> tuple[str,
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
-        name = next((n for t in (line.strip(), line.split()[0]) if (n := _known(t, known, short))), None)
-        if name is None:
+        photo = next((n for t in (line.strip(), line.split()[0]) if (n := _known(t, known, short))), None)
+        if photo is None:
             raise DataError(f"{path}, line {number}: no photo {line.strip()!r} in {where}; correct or remove the line")
-        if name in names:
-            raise DataError(f"{path}, line {number}: {name!r} is already in line {names[name]}; remove one of them")
-        names[name] = number
+        if photo in names:
+            raise DataError(f"{path}, line {number}: {photo!r} is already in line {names[photo]}; remove one of them")
+        names[photo] = number
     if not names:
         raise DataError(f"{path}: an empty list; expected a photo name a line: fill it or remove it")
     return tuple(names)
@@ -187,6 +187,8 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}); correct or export it again") from None
+        raise DataError(
+            f"{path}, line {error.lineno}: not valid JSON ({error.msg}); correct or export it again"
+        ) from None
     except RecursionError:
         raise DataError(f"{path}: JSON nested too deeply; expected a plain label file") from None

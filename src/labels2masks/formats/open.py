@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import DataError
-from . import camvid, folder, voc
+from . import camvid, folder, jsonl, voc
 from .dataset import Dataset
 
-READERS = (voc, camvid, folder)
+READERS = (jsonl, voc, camvid, folder)
 """In the order in which they are asked; `folder` is the least demanding and comes last."""
 
 

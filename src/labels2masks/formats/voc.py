@@ -55,7 +55,9 @@ def read(path: Path) -> Dataset:
     """Raises DataError for lists with photos that are not there, damaged XML and unknown class names."""
     roots = _roots(path)
     if len(roots) > 1:
-        raise DataError(f"{path}: holds {len(roots)} years of VOC ({', '.join(r.name for r in roots)}): open one of them")
+        raise DataError(
+            f"{path}: holds {len(roots)} years of VOC ({', '.join(r.name for r in roots)}): open one of them"
+        )
     root = roots[0]
     images = images_below(root / "JPEGImages")
     mask_folder = next((root / f for f in MASK_FOLDERS if (root / f).is_dir()), None)
@@ -116,7 +118,9 @@ def _objects(path: Path) -> tuple[Box, ...]:
     try:
         root = parse(path).getroot()
     except (ParseError, DefusedXmlException, ValueError, OSError) as error:
-        raise DataError(f"{path}: not a readable VOC annotation ({type(error).__name__}: {error}); export it again") from error
+        raise DataError(
+            f"{path}: not a readable VOC annotation ({type(error).__name__}: {error}); export it again"
+        ) from error
     return tuple(_box(path, item) for item in root.iter("object"))
 
 
@@ -127,7 +131,9 @@ def _box(path: Path, item: Element) -> Box:
     except ValueError:
         raise DataError(f"{path}: the box of {name!r} needs the numbers xmin, ymin, xmax, ymax") from None
     if not name or not (x0 <= x1 and y0 <= y1):
-        raise DataError(f"{path}: the box {x0:g}, {y0:g}, {x1:g}, {y1:g} of {name!r} is empty or has no name; correct it")
+        raise DataError(
+            f"{path}: the box {x0:g}, {y0:g}, {x1:g}, {y1:g} of {name!r} is empty or has no name; correct it"
+        )
     return Box.upright(name, x0 - 1, y0 - 1, x1, y1)
 
 
