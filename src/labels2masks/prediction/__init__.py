@@ -8,9 +8,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_WHERE = {"predict_mask": "network", "predict_scores": "network"}
+_WHERE = {
+    "predict_mask": "network",
+    "predict_scores": "network",
+    "Model": "model",
+    "load_model": "model",
+    "scores_on_grid": "views",
+    "TTA_SCALES": "views",
+}
 
-__all__ = ["predict_mask", "predict_scores"]
+__all__ = ["TTA_SCALES", "Model", "load_model", "predict_mask", "predict_scores", "scores_on_grid"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,20 +16,8 @@ import torch
 from torch import nn
 
 from ..grid import Grid
-from .views import resampled, scores_on_grid, softmax, upsampled
-
-try:
-    from ..kernels.upsample_argmax import upsample_argmax
-except ImportError:
-
-    def upsample_argmax(scores_Chw: np.ndarray, grid: Grid, height: int, width: int) -> np.ndarray:
-        """Until the kernel lands: a few rows at a time."""
-        mask_HW = np.empty((height, width), np.int32)
-        for top in range(0, height, 32):
-            rows = min(32, height - top)
-            block = resampled(scores_Chw, grid, Grid(centre_y=top + 0.5), rows, width)
-            mask_HW[top : top + rows] = block.argmax(axis=0)
-        return mask_HW
+from ..kernels.upsample_argmax import upsample_argmax
+from .views import scores_on_grid, softmax, upsampled
 
 
 def predict_mask(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:

@@ -1,0 +1,208 @@
+"""The verb `predict`: a model and images -> a folder of masks. Can be killed and called again at any moment.
+
+OUT holds
+    <name>.png                  the mask: indexed, the image's own size, the ids of the data set's own files
+    prediction.json             whose masks these are: the model's hash, classes, views
+    skipped.jsonl               images that could not be read, one line each with the reason
+    polygons/<name>.json, scores/<name>.npz, coco.json, shares.csv     with `also`
+where <name> is the image's path below the image folder, without suffix. Of several shards each
+writes its own skipped, coco and shares file (`coco-2-of-8.json`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, UsageError, did_you_mean
+from ..files import write_atomically
+from ..formats.dataset import Dataset
+from ..formats.image import SUFFIXES, Levels, read_image
+from ..formats.open import open_dataset
+from ..progress import track
+from .ahead import ahead
+from .model import Model, load_model, model_file
+from .write import read_predicted, write_coco, write_mask, write_polygons, write_scores, write_shares
+
+ALSO = ("polygons", "coco", "csv", "scores")
+CARD = "prediction.json"
+
+
+def predict(
+    run: Any,
+    images: Path | str | Dataset | Sequence[Path | str],
+    out: Path | str | None = None,
+    tta: bool = False,
+    also: str | Sequence[str] = (),
+    shard: str | None = None,
+    levels: Levels | None = None,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Write a mask for every image; masks that are there already are kept.
+
+    run: run folder, `Run`, model.safetensors or model.onnx.
+    images: an image, a folder (with sub-folders), a data set, or a list of image files.
+    out: None = `predictions/<run>`. A folder that exists must hold this model's predictions (or nothing).
+    tta: average mirrored and scaled views. also: of polygons, coco, csv, scores (scores cost 2 bytes for
+        each class and pixel, and hold 12 while they are made).
+    shard: "2/8" = the second of eight parts, for as many machines on one folder. levels: for 16-bit images.
+    threads: images in hand at once; None = one for each core, at most four.
+
+    Returns {"out", "images", "predicted", "already_there", "skipped": [{"image", "reason"}]}.
+    Raises UsageError for a wrong call, DataError where not one image could be predicted.
+    """
+    wanted = _wanted(also)
+    part, parts = _shard(shard)
+    named = _named(images)
+    listed = list(named.items())[part - 1 :: parts]
+    model = load_model(run)
+    folder = Path(out) if out is not None else Path("predictions") / _stem(run)
+    _claim(folder, model, tta)
+    suffix = f"-{part}-of-{parts}" if parts > 1 else ""
+
+    def one(item: tuple[str, Path]) -> tuple[str, str]:
+        name, path = item
+        try:
+            return name, "" if _predicted(model, path, folder, name, tta, wanted, levels) else "kept"
+        except DataError as error:
+            return name, str(error)
+
+    outcomes: list[tuple[str, str]] = []
+    workers = threads or min(4, os.cpu_count() or 1)
+    for outcome in track(ahead(one, listed, workers), "predicting", len(listed)):
+        outcomes.append(outcome)
+    skipped = [{"image": name, "reason": text} for name, text in outcomes if text not in ("", "kept")]
+    _write_skipped(folder / f"skipped{suffix}.jsonl", skipped)
+    done = [name for name, text in outcomes if text in ("", "kept")]
+    if not done and listed:
+        raise DataError(f"none of the {len(listed)} images could be predicted; the first: {skipped[0]['reason']}")
+    if "csv" in wanted:
+        write_shares(folder / f"shares{suffix}.csv", _masks(model, folder, done), model.classes)
+    if "coco" in wanted:
+        masks = ((name, _below(named[name], name), mask_HW) for name, mask_HW in _masks(model, folder, done))
+        write_coco(folder / f"coco{suffix}.json", masks, model.classes)
+    return {
+        "out": str(folder),
+        "images": len(listed),
+        "predicted": sum(text == "" for _, text in outcomes),
+        "already_there": sum(text == "kept" for _, text in outcomes),
+        "skipped": skipped,
+    }
+
+
+def _predicted(
+    model: Model, image: Path, folder: Path, name: str, tta: bool, wanted: frozenset[str], levels: Levels | None
+) -> bool:
+    """Write what is not there yet; False where nothing was missing."""
+    mask_file = folder / f"{name}.png"
+    polygons = folder / "polygons" / f"{name}.json" if "polygons" in wanted else None
+    scores = folder / "scores" / f"{name}.npz" if "scores" in wanted else None
+    if mask_file.exists() and not any(f and not f.exists() for f in (polygons, scores)):
+        return False
+    image_HW3: np.ndarray | None = None
+    if scores and not scores.exists():
+        image_HW3 = read_image(image, levels)
+        write_scores(scores, model.predict_scores(image_HW3, tta), model.classes)
+    if mask_file.exists():
+        mask_HW = read_predicted(mask_file, model.classes)
+    else:
+        mask_HW = model.predict_mask(read_image(image, levels) if image_HW3 is None else image_HW3, tta)
+    if polygons and not polygons.exists():
+        write_polygons(polygons, mask_HW, model.classes)
+    if not mask_file.exists():
+        write_mask(mask_file, mask_HW, model.classes)
+    return True
+
+
+def _masks(model: Model, folder: Path, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """The masks as they lie on the disk, one at a time: so those of an earlier call count too."""
+    for name in names:
+        yield name, read_predicted(folder / f"{name}.png", model.classes)
+
+
+def _named(images: Path | str | Dataset | Sequence[Path | str]) -> Mapping[str, Path]:
+    """name -> image file. UsageError or DataError where there is none, or where two share a name."""
+    if isinstance(images, Dataset):
+        return {photo.name: photo.image for photo in images}
+    if not isinstance(images, str | Path):
+        named: dict[str, Path] = {}
+        for path in map(Path, images):
+            if path.stem in named:
+                raise UsageError(f"{named[path.stem]} and {path} would both be written as {path.stem}.png; rename one")
+            named[path.stem] = path
+        if not named:
+            raise UsageError("an empty list of images")
+        return named
+    path = Path(images).expanduser()
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        return {path.stem: path}
+    return {photo.name: photo.image for photo in open_dataset(path)}
+
+
+def _below(image: Path, name: str) -> str:
+    """The image's path below the image folder: its name with the suffix it has."""
+    return name + image.suffix
+
+
+def _claim(folder: Path, model: Model, tta: bool) -> None:
+    """Make the folder ours: new, empty, or begun by the same model with the same views."""
+    card = {
+        "version": 1,
+        "model": hashlib.sha256(model_file(model.path).read_bytes()).hexdigest(),
+        "tta": bool(tta),
+        "classes": model.classes.to_json(),
+    }
+    path = folder / CARD
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise DataError(f"{path}: not valid JSON; remove the folder or name another --out") from None
+        if found != card:
+            differs = "with" + ("" if card["tta"] else "out") + " --tta" if found.get("model") == card["model"] else ""
+            raise UsageError(
+                f"{folder} holds predictions of {'this model, but not ' + differs if differs else 'another model'}; "
+                "name another --out"
+            )
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists and holds no predictions of this model; name another --out")
+    write_atomically(path, json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _write_skipped(path: Path, skipped: Sequence[Mapping[str, str]]) -> None:
+    """One line for each image; no file where nothing was skipped."""
+    if skipped:
+        write_atomically(path, "".join(json.dumps(s, ensure_ascii=False) + "\n" for s in skipped))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _wanted(also: str | Sequence[str]) -> frozenset[str]:
+    names = [n.strip() for n in also.split(",") if n.strip()] if isinstance(also, str) else list(also)
+    for name in names:
+        if name not in ALSO:
+            raise UsageError(f"--also takes {', '.join(ALSO)}; got {name!r}{did_you_mean(name, ALSO)}")
+    return frozenset(names)
+
+
+def _shard(shard: str | None) -> tuple[int, int]:
+    """(part, parts), part from 1."""
+    if shard is None:
+        return 1, 1
+    found = re.fullmatch(r"(\d+)/(\d+)", shard)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise UsageError(f"--shard takes I/N with 1 <= I <= N, such as 2/8; got {shard!r}")
+    return int(found[1]), int(found[2])
+
+
+def _stem(run: Any) -> str:
+    path = model_file(getattr(run, "path", None) or run)
+    return path.parent.name if path.name == "model.safetensors" else path.stem
