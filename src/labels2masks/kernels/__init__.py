@@ -26,11 +26,12 @@ def extension() -> ModuleType | None:
     Raises RuntimeError where `L2M_REQUIRE_KERNELS=1` is set and they are missing.
     """
     global _warned
-    if _kernels is None and not _warned:
+    if _kernels is None:
         remedy = "install a C++ compiler and run: pip install --force-reinstall --no-deps labels2masks"
         if os.environ.get("L2M_REQUIRE_KERNELS", "0") not in ("", "0"):
             raise RuntimeError(f"the compiled kernels are required and missing ({_why}); {remedy}")
-        warnings.warn(f"no compiled kernels, the slower reference serves ({_why}); {remedy}", stacklevel=3)
+        if not _warned:
+            warnings.warn(f"no compiled kernels, the slower reference serves ({_why}); {remedy}", stacklevel=3)
         _warned = True
     return _kernels
 
