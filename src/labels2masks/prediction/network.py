@@ -56,8 +56,9 @@ def network_scores(
 def forward(network: nn.Module, image_HW3: np.ndarray) -> np.ndarray:
     """scores_Chw float32 on the host, from one pass of the network on its own device."""
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    # Bytes travel to the device, floats are made there.
-    image_13HW = torch.from_numpy(np.ascontiguousarray(image_HW3)).to(device).permute(2, 0, 1)[None].float()
+    # Bytes travel to the device, floats are made there. The copy is for torch, which refuses the strides of
+    # a turned photo with one row (-3), although numpy calls it contiguous, and warns of read-only ones.
+    image_13HW = torch.from_numpy(image_HW3.copy()).to(device).permute(2, 0, 1)[None].float()
     return network(image_13HW)[0].float().cpu().numpy()
 
 
