@@ -70,8 +70,10 @@ class _Follow(TorchDispatchMode):
         elif operation in (aten.constant_pad_nd, aten.replication_pad2d, aten.reflection_pad2d):
             left, _, top, _ = (list(args[1]) + [0, 0, 0, 0])[:4]
             grid = grid.cropped(-top, -left)
-        elif operation in _WHOLE_IMAGE or "attention" in str(operation) or (
-            operation in _ATTENTION and sum(t is not None and id(t) in self.grids for t in args) > 1
+        elif (
+            operation in _WHOLE_IMAGE
+            or "attention" in str(operation)
+            or (operation in _ATTENTION and sum(t is not None and id(t) in self.grids for t in args) > 1)
         ):
             self.finite_field = False
         for tensor in tree_leaves(result):

@@ -21,6 +21,9 @@ from torch import nn
 
 from ..errors import UsageError, did_you_mean
 from .deeplab_v3plus import DeepLabV3Plus, deeplab_v3plus_resnet101
+from .fcn import FCN8s, FCN16s, FCN32s
+from .linear import Linear
+from .unet import UNet
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,14 @@ class Entry:
     parameters: int | None = None
 
 
+_FCN = "Long, Shelhamer, Darrell, arXiv 1411.4038"
+
 NETWORKS: dict[str, Entry] = {
+    "fcn32s": Entry(FCN32s, True, _FCN, 2015, "63.6 mIoU, VOC 2011 val without SBD train", 136_152_917),
+    "fcn16s": Entry(FCN16s, True, _FCN, 2015, "65.0 mIoU, VOC 2011 val without SBD train", 134_815_994),
+    "fcn8s": Entry(FCN8s, True, _FCN, 2015, "65.5 mIoU, VOC 2011 val without SBD train", 134_489_759),
+    "unet": Entry(UNet, True, "Ronneberger, Fischer, Brox, arXiv 1505.04597", 2015, None, 31_033_045),
+    "linear": Entry(Linear, True, "Hariharan et al., arXiv 1411.5752 (hypercolumns)", 2015),
     "deeplab_v3plus": Entry(DeepLabV3Plus, True, "Chen et al., arXiv 1802.02611", 2018),
     "deeplab_v3plus_resnet101": Entry(
         deeplab_v3plus_resnet101,
@@ -85,4 +95,15 @@ def available() -> list[dict]:
     ]
 
 
-__all__ = ["NETWORKS", "DeepLabV3Plus", "available", "build", "deeplab_v3plus_resnet101"]
+__all__ = [
+    "NETWORKS",
+    "DeepLabV3Plus",
+    "FCN8s",
+    "FCN16s",
+    "FCN32s",
+    "Linear",
+    "UNet",
+    "available",
+    "build",
+    "deeplab_v3plus_resnet101",
+]

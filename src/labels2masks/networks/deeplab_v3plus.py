@@ -1,4 +1,4 @@
-"""DeepLab v3+: Chen, Zhu, Papandreou, Schroff, Adam, "Encoder-Decoder with Atrous Separable Convolution for
+r"""DeepLab v3+: Chen, Zhu, Papandreou, Schroff, Adam, "Encoder-Decoder with Atrous Separable Convolution for
 Semantic Image Segmentation", ECCV 2018, arXiv 1802.02611. Encoder head (ASPP) of DeepLab v3, arXiv 1706.05587.
 
     encoder, output stride 16 ----------------------------- level at stride 4
@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..encoders import Pyramid
+from ..encoders import build_encoder
 from ..grid import Grid
 from .blocks import conv_bn_relu, enlarge, initialise, separable_conv
 
@@ -59,7 +59,7 @@ class DeepLabV3Plus(nn.Module):
             "separable": separable,
             "multi_grid": list(multi_grid),
         }
-        self.encoder = Pyramid(encoder, weights, output_stride)
+        self.encoder = build_encoder(encoder, weights, output_stride)
         if multi_grid:
             _spread(self.encoder.features.layer4, tuple(multi_grid))
         small = sum(p.numel() for p in self.encoder.parameters()) < 10_000_000
