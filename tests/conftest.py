@@ -28,7 +28,7 @@ def data_root() -> Path:
 
 
 def draw_photo(rng: np.random.Generator, height: int = 48, width: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """(image_HW3 uint8, ids_HW uint8): a grey noisy ground (0), a red disc (1), a blue rectangle (2), a void rim (255)."""
+    """(image_HW3 uint8, ids_HW uint8): grey ground (0), red disc (1), blue rectangle (2), void rims (255)."""
     ids = Image.new("L", (width, height), 0)
     draw = ImageDraw.Draw(ids)
     x, y = int(rng.integers(4, width - 24)), int(rng.integers(4, height - 24))

@@ -55,7 +55,9 @@ class Classes:
             raise UsageError(f"background {self.background!r} is not a class{did_you_mean(self.background, names)}")
         for group, members in self.groups.items():
             if group in names or not members or not set(members) <= set(names):
-                raise UsageError(f"group {group!r} must have a name of its own and members among the classes: {members}")
+                raise UsageError(
+                    f"group {group!r} needs a name of its own and members among the classes, got {members}"
+                )
 
     def __len__(self) -> int:
         return len(self.names)

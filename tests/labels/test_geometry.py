@@ -43,7 +43,10 @@ def test_a_negative_id_of_an_earlier_move_stays_outside():
 
 
 @given(
-    st.floats(0.3, 3), st.floats(-3.1, 3.1), st.tuples(st.floats(-5, 5), st.floats(-5, 5)), st.tuples(st.floats(0, W), st.floats(0, H))
+    st.floats(0.3, 3),
+    st.floats(-3.1, 3.1),
+    st.tuples(st.floats(-5, 5), st.floats(-5, 5)),
+    st.tuples(st.floats(0, W), st.floats(0, H)),
 )
 def test_drawn_labels_map_exactly(scale, angle, shift, xy):
     c, s = scale * np.cos(angle), scale * np.sin(angle)

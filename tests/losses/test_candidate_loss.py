@@ -109,7 +109,8 @@ def test_the_open_set_costs_nothing_and_counts_nowhere():
     assert stated.index_HW[0, 0] != OPEN_ROW and candidate_loss(scores, collate([stated])) == {}
     one = stated.state((slice(0, 1), slice(0, 1)), np.array([True, False, False]), INK, 1.0)
     parts = candidate_loss(scores, collate([one]))
-    assert parts["ink"][1] == 1 and parts["ink"][0].item() == pytest.approx(-torch.log_softmax(scores[0, :, 0, 0], 0)[0].item())
+    expected = -torch.log_softmax(scores[0, :, 0, 0], 0)[0].item()
+    assert parts["ink"][1] == 1 and parts["ink"][0].item() == pytest.approx(expected)
 
 
 def test_all_void_is_an_empty_loss():
@@ -120,8 +121,8 @@ def test_all_void_is_an_empty_loss():
 @pytest.mark.parametrize("trust", [1.0, 0.95])
 def test_extreme_scores_give_finite_losses_and_gradients(trust):
     made = Candidates.open(2, 2, 4).state(np.ones((2, 2), bool), np.array([True, True, False, False]), REGION, trust)
-    for scores in (torch.full((1, 4, 2, 2), 1e4), torch.tensor([-1e4, -1e4, 1e4, 1e4]).reshape(1, 4, 1, 1).repeat(1, 1, 2, 2)):
-        scores = scores.clone().requires_grad_()
+    for extreme in ([1e4, 1e4, 1e4, 1e4], [-1e4, -1e4, 1e4, 1e4]):
+        scores = torch.tensor(extreme).reshape(1, 4, 1, 1).repeat(1, 1, 2, 2).requires_grad_()
         value = total(candidate_loss(scores, collate([made])))
         value.backward()
         assert torch.isfinite(value) and torch.isfinite(scores.grad).all()
@@ -148,7 +149,8 @@ def test_mixed_kinds_are_three_means_each_over_its_own_pixels():
     tagged = rasterise([Tags(frozenset({"cat"}), complete=frozenset({"cat", "dog"}))], names, 8, 8)
     batch = collate([mask, clicked, tagged])
     parts = candidate_loss(torch.randn(3, 3, 8, 8), batch)
-    assert {k: int(c) for k, (_, c) in parts.items()} == {"mask": 64, "ink": int((clicked.labels() == 2).sum()), "region": 64}
+    inked = int((clicked.labels() == 2).sum())
+    assert {k: int(c) for k, (_, c) in parts.items()} == {"mask": 64, "ink": inked, "region": 64}
     assert batch.weak_N.tolist() == [False, True, True]
 
 

@@ -78,7 +78,9 @@ class Candidates:
             np.ones(2, np.float32),
         )
 
-    def state(self, where: np.ndarray | tuple[slice, slice], set_C: np.ndarray, source: int, trust: float) -> Candidates:
+    def state(
+        self, where: np.ndarray | tuple[slice, slice], set_C: np.ndarray, source: int, trust: float
+    ) -> Candidates:
         """Intersect with one more statement: inside `where` (bool HW or slices) only `set_C` is possible.
 
         Void stays void. Where nothing would remain, the stronger source wins, the newer
@@ -124,14 +126,14 @@ class Candidates:
         return float((self._single_K()[self.index_HW][stated] >= 0).mean()) if stated.any() else 1.0
 
     def expected_shares(self) -> np.ndarray:
-        """float64 C: pixels per class, a pixel's weight spread evenly over its candidates; open and void count nothing."""
+        """float64 C: pixels per class, each spread evenly over its candidates; open and void count nothing."""
         count_K = np.bincount(self.index_HW.ravel(), minlength=len(self.sets_KC)).astype(np.float64)
         size_K = self.sets_KC.sum(axis=1)
         count_K[(size_K == 0) | (size_K == self.sets_KC.shape[1])] = 0
         return (count_K / np.maximum(size_K, 1)) @ self.sets_KC
 
     def mapped(self, transform: Callable[[np.ndarray], np.ndarray]) -> Candidates:
-        """The same table over a cropped, flipped or nearest-warped index map; facts are the caller's to keep or drop."""
+        """The same table over a cropped, flipped or nearest-warped index map; facts are the caller's to drop."""
         return replace(self, index_HW=np.ascontiguousarray(transform(self.index_HW), dtype=np.int32))
 
     def _single_K(self) -> np.ndarray:

@@ -118,9 +118,7 @@ def candidate_loss(
     return result
 
 
-def _set_loss(
-    logs_NCHW: Tensor, batch: Batch, rest_K: Tensor, class_weights_C: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _set_loss(logs_NCHW: Tensor, batch: Batch, rest_K: Tensor, class_weights_C: Tensor | None) -> tuple[Tensor, Tensor]:
     """(sum, weight) over the pixels of rows `rest_K`: sets of several members, or statements not wholly trusted."""
     picked_NHW = rest_K[batch.index_NHW]
     row_P = batch.index_NHW[picked_NHW]
