@@ -29,7 +29,7 @@ _NAMES = {
     "evaluate": "evaluation.evaluate:evaluate",
     "export": "deployment.onnx:export",
     "demo": "demo:demo",
-    "doctor": "doctor:doctor",
+    "doctor": "diagnosis:doctor",
     "list": "listing:list_what",
     # one image in, arrays out
     "predict_mask": "prediction:predict_mask",
