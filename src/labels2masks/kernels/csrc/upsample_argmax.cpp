@@ -9,6 +9,8 @@
 // named. Memory: two rows of cells for each thread, whatever the size of the output.
 #include "upsample_argmax.h"
 
+#include "lanes.h"
+
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -19,10 +21,9 @@
 namespace l2m {
 namespace {
 
-constexpr int LANES = 16;           // cells of a row that are read together: one cache line
-constexpr int BLOCK = 8;            // classes or pixels that are computed together
-constexpr float LOWEST = -1e30f;    // scores below, -inf above all, count as this: "impossible", yet 0 * it is 0
-constexpr float HIGHEST = 1e30f;    // scores from here on, and NaN, are refused
+constexpr int CHUNK = 128;           // cells of a row that are read together
+constexpr float LOWEST = -1e30f;     // scores below, -inf above all, count as this: "impossible", yet 0 * it is 0
+constexpr float HIGHEST = 1e30f;     // scores from here on, and NaN, are refused
 constexpr float NEGLIGIBLE = 17.0f; // exp(-17) = 4e-8: what lies so far below the winner adds nothing to its softmax
 
 struct Corners {
@@ -30,8 +31,8 @@ struct Corners {
     int32_t winner[4];
 };
 
-struct Scratch {
-    explicit Scratch(int classes) : kept(4 * size_t(classes)), score(BLOCK * size_t(classes)), name(classes) {}
+struct Scratch {  // one more than the classes: a candidate is written before it is counted
+    explicit Scratch(size_t classes) : kept(4 * classes + 4), score(LANES * classes), name(classes + 1) {}
     std::vector<float> kept, score;
     std::vector<int32_t> name;
     int out_row = 0;  // the pixel row at which the output buffer begins
