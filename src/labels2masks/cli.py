@@ -41,6 +41,8 @@ Merge = Annotated[
     list[str] | None, typer.Option("--merge", metavar="BUS+CAR=VEHICLE", help="Join classes; may be repeated.")
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N")]
+GroupBy = Annotated[str | None, typer.Option("--group-by", metavar="REGEX", help="Photos that belong together.")]
+Tta = Annotated[bool, typer.Option("--tta", help="Average mirrored and scaled views.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
 
 
@@ -54,9 +56,7 @@ def demo(out: Out = None, json: Json = False, debug: Debug = False) -> None:
 def check(
     data: Data,
     out: Out = None,
-    group_by: Annotated[
-        str | None, typer.Option("--group-by", metavar="REGEX", help="Names that belong together.")
-    ] = None,
+    group_by: GroupBy = None,
     classes: ChosenClasses = None,
     others: Others = "void",
     merge: Merge = None,
@@ -73,9 +73,7 @@ def train(
     recipe: Annotated[str, typer.Option("--recipe", metavar="NAME|auto")] = "auto",
     network: Annotated[str | None, typer.Option("--network", metavar="NAME", help="See: list networks")] = None,
     encoder: Annotated[str | None, typer.Option("--encoder", metavar="TIMM_NAME", help="See: list encoders")] = None,
-    weights: Annotated[
-        str, typer.Option("--weights", metavar="auto|none|hub|FILE|RUN", help="To start from.")
-    ] = "auto",
+    weights: Annotated[str, typer.Option("--weights", metavar="auto|none|hub|FILE|RUN")] = "auto",
     train: Annotated[str | None, typer.Option("--train", metavar="SPLIT", help="Photos to learn from.")] = None,
     val: Annotated[str, typer.Option("--val", metavar="SPLIT|auto", help="Photos to score on.")] = "auto",
     epochs: Annotated[float | None, typer.Option("--epochs", metavar="N")] = None,
@@ -84,12 +82,8 @@ def train(
     seed: Seed = 0,
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    plan: Annotated[
-        Path | None, typer.Option("--plan", metavar="FILE", help="Follow this plan.json unchanged.")
-    ] = None,
-    group_by: Annotated[
-        str | None, typer.Option("--group-by", metavar="REGEX", help="Names that belong together.")
-    ] = None,
+    plan: Annotated[Path | None, typer.Option("--plan", metavar="FILE", help="Follow a plan.json.")] = None,
+    group_by: GroupBy = None,
     classes: ChosenClasses = None,
     others: Others = "void",
     merge: Merge = None,
@@ -132,7 +126,7 @@ def predict(
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, a folder of images, or a data set.")],
     out: Out = None,
     also: Annotated[str, typer.Option("--also", metavar="polygons,coco,csv,scores", help="Written beside.")] = "",
-    tta: Annotated[bool, typer.Option("--tta", help="Average mirrored and scaled views.")] = False,
+    tta: Tta = False,
     levels: Annotated[
         str | None, typer.Option("--levels", metavar="LOW HIGH|percentile", help="Black and white of 16-bit images.")
     ] = None,
@@ -149,7 +143,7 @@ def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN|DIR", help="Run folder, model file, or folder of masks.")],
     data: Data,
     split: Annotated[str | None, typer.Option("--split", metavar="SPLIT")] = None,
-    tta: Annotated[bool, typer.Option("--tta", help="Average mirrored and scaled views.")] = False,
+    tta: Tta = False,
     classes: ChosenClasses = None,
     others: Others = "void",
     merge: Merge = None,
@@ -252,15 +246,12 @@ def _failure(error: BaseException) -> tuple[int, str]:
         return 2, _line(error)
     if isinstance(error, DataError):
         return 3, _line(error)
-    if isinstance(error, OSError):
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            where = f" while writing {error.filename}" if error.filename else ""
-            return (
-                4,
-                f"the disk is full{where}; nothing written before is lost: make room and call again (train: --resume)",
-            )
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
-            return 3, f"{error.filename or 'a file'}: {(error.strerror or str(error)).lower()}"
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
+        name = getattr(error, "filename", None)
+        where = f" while writing {name}" if name else ""
+        return 4, f"the disk is full{where}; what was written before is whole: make room, call again (train: --resume)"
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+        return 3, f"{error.filename or 'a file'}: {(error.strerror or str(error)).lower()}"
     return 4, f"{type(error).__name__}: {_line(error)} (--debug shows where)"
 
 
