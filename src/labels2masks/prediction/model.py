@@ -115,16 +115,14 @@ def _from_onnx(path: Path) -> Model:
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         info = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
-        classes, grid = Classes.from_json(info["classes"]), Grid(*info["grid"])
+        classes, grid = Classes.from_json(info["classes"]), Grid(**info["grid"])
     except KeyError:
         raise DataError(f"{path}: an ONNX file without our metadata; export it with `labels2masks export`") from None
     except Exception as error:  # onnxruntime has a dozen exception types of its own
         reason = " ".join(str(error).split())[:300]
         raise DataError(f"{path}: not a readable ONNX file: {reason}") from None
-    name = session.get_inputs()[0].name
 
     def run(image_HW3: np.ndarray) -> np.ndarray:
-        image_13HW = image_HW3.transpose(2, 0, 1)[None].astype(np.float32)
-        return session.run(["scores"], {name: image_13HW})[0][0]
+        return session.run(["scores"], {"images": image_HW3[None]})[0][0]
 
-    return Model(classes, info, run, grid, info["smallest"], info["working_size"], path)
+    return Model(classes, info, run, grid, info.get("smallest", 1), info["working_size"], path)
