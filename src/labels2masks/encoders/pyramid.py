@@ -67,7 +67,9 @@ class Pyramid(nn.Module):
 
 def pad_to_whole(images_NDHW: Tensor, stride: int) -> Tensor:
     """Repeat the last row and column until both sizes are multiples of `stride`; sizes may be symbolic."""
-    bottom, right = -images_NDHW.shape[2] % stride, -images_NDHW.shape[3] % stride
+    height, width = images_NDHW.shape[2:]
+    # Not -height % stride: as stride * ceil(height / stride) the padded size stays simple when it is symbolic.
+    bottom, right = stride * whole(height, stride) - height, stride * whole(width, stride) - width
     if type(bottom) is int and type(right) is int and not bottom and not right:
         return images_NDHW
     return F.pad(images_NDHW, (0, right, 0, bottom), mode="replicate")

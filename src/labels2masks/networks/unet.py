@@ -142,9 +142,10 @@ def mirrored(images_NDHW: Tensor, axis: int) -> Tensor:
     """
     pixels = images_NDHW.shape[axis]
     more = -(pixels + 2 * MARGIN - 60) % 16
-    period = 2 * pixels - 2 + (pixels == 1) if type(pixels) is int else 2 * pixels - 2
-    index = (torch.arange(pixels + 2 * MARGIN + more, device=images_NDHW.device) - MARGIN) % period
-    return images_NDHW.index_select(axis, torch.minimum(index, period - index) if period != 1 else index)
+    # As a tensor and not as a number, which the exporters would not keep symbolic in a remainder.
+    period = (2 * torch.arange(pixels, device=images_NDHW.device)[-1]).clamp(min=1)
+    index = (torch.arange(pixels + 2 * MARGIN + more, device=images_NDHW.device) - MARGIN).remainder(period)
+    return images_NDHW.index_select(axis, torch.minimum(index, period - index))
 
 
 def _twice(ins: int, outs: int) -> nn.Sequential:
