@@ -1,0 +1,1 @@
+"""All that a person looks at: the check of a data set, its contact sheet, overlays."""
