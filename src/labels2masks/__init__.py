@@ -24,7 +24,7 @@ _NAMES = {
     "open": "formats.open:open_dataset",
     "check": "report.check:check",
     "convert": "formats.convert:convert",
-    "train": "training:train",
+    "train": "recipes:train",
     "predict": "prediction.predict:predict",
     "evaluate": "evaluation.evaluate:evaluate",
     "export": "deployment.onnx:export",

@@ -21,7 +21,8 @@ class DilatedDepthwise(nn.Conv2d):
     """`nn.Conv2d` with groups = channels, stride 1 and "same" padding; the same values, its gradients equal up to rounding."""
 
     def forward(self, maps_NDhw: Tensor) -> Tensor:
-        if not (self.training and torch.is_grad_enabled() and maps_NDhw.device.type == "cpu"):
+        on_cpu = maps_NDhw.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        if not (on_cpu and self.training and torch.is_grad_enabled()):
             return super().forward(maps_NDhw)
         # Where sub-grids are smaller than the kernel, most of the work would be padding.
         if min(maps_NDhw.shape[2:]) < self.dilation[0] * self.kernel_size[0]:

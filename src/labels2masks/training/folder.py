@@ -27,7 +27,7 @@ def run_folder(out: Path | str | None, data_name: str, resume: bool) -> Path:
         stem = Path("runs") / f"{datetime.date.today():%Y-%m-%d}-{name}"
         out = next(p for n in range(1, 10_000) if not (p := stem if n == 1 else Path(f"{stem}-{n}")).exists())
     folder = Path(out)
-    if folder.exists() and not resume and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not resume and (not folder.is_dir() or any(p.name != ".lock" for p in folder.iterdir())):
         raise UsageError(f"{folder} exists and a run is never overwritten: name another --out, or add --resume")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

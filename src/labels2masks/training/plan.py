@@ -313,11 +313,10 @@ def _by_source_id(photos: Sequence[Photo], classes: Classes, rarity_C: np.ndarra
 
 
 def measured(step: Callable[[], None], repeats: int = 2) -> float:
-    """Median seconds of `step` after one run to warm up."""
-    step()
+    """Least seconds of `step`: what else the machine did meanwhile only adds."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)
-    return float(np.median(times))
+    return min(times)

@@ -23,7 +23,7 @@ class Augment(_Strict):
     rare: share of crops centred on a pixel of a class drawn by rarity. colour: strength of
     brightness, contrast and saturation changes, 0 = none; hue: of hue changes, in turns."""
 
-    scale: tuple[float, float] = (0.5, 2.0)
+    scale: tuple[float, float] = (0.7, 2.0)
     flip: bool = True
     rotate: float = 10.0
     rare: float = 0.5

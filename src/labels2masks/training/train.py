@@ -157,8 +157,8 @@ def _build(plan_settings: Settings, classes: int) -> nn.Module:
     """The network with its starting weights; the new layers are drawn from the seed."""
     s = plan_settings
     torch.manual_seed(s.seed)
-    from_run = _is_run(s.weights)
-    network = networks.build(s.network, classes, encoder=s.encoder, weights="none" if from_run else s.weights)
+    weights = None if s.weights == "none" or _is_run(s.weights) else s.weights
+    network = networks.build(s.network, classes, encoder=s.encoder, weights=weights)
     network.working_size = s.size  # type: ignore[assignment]
     return network
 
@@ -185,7 +185,9 @@ def _trained(
     """One training run with its curves; resumes from the folder's checkpoints."""
     network = _build(plan.settings, len(data.classes))
     if _is_run(plan.settings.weights):
-        say(start_from(network, data.classes, plan.settings.weights))
+        report = start_from(network, data.classes, plan.settings.weights)
+        new = ", ".join(report["new_classes"]) or "none"
+        say(f"started from {plan.settings.weights}: {report['copied']} tensors, classes learnt anew: {new}")
     looked_at = [p for p in data.subset(plan.val) if p.has_mask]
     looked_at = looked_at[:: max(1, len(looked_at) // IN_TRAINING)][:IN_TRAINING]
 
@@ -299,32 +301,34 @@ def _tensorboard(folder: Path) -> Any:
 def _measure(data: Dataset, settings: Settings, classes: int) -> tuple[Settings, float]:
     """The fastest of the four combinations of precision and memory format here, and its seconds a step.
 
-    A combination that a setting fixes is not varied; bfloat16 is given up at once where a first step is slower
-    than two of float32.
+    The four are compared on two crops (where bfloat16 is emulated, whole batches would take minutes), the best one is
+    then timed on a whole batch. A combination that a setting fixes is not varied.
     """
     assert settings.crop and settings.batch and settings.threads
     torch.set_num_threads(settings.threads)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     labelled = [p for p in data if p.labels][: 4 * settings.batch]
     crops = Crops(labelled, settings.augment, settings.crop, settings.size, {}, settings.seed)
-    batch = next(iter(loader(crops, Stream(len(labelled), settings.batch, 0, 1, settings.seed), 0)))
-    best: tuple[float, Settings] | None = None
+
+    def batch(count: int) -> Step:
+        return next(iter(loader(crops, Stream(len(labelled), count, 0, 1, settings.seed), 0)))
+
+    small, best = batch(2), (float("inf"), settings)
     for precision in [settings.precision] if settings.precision else ["float32", "bfloat16"]:
         for memory in [settings.memory_format] if settings.memory_format else ["channels_last", "contiguous"]:
             tried = settings.model_copy(update={"precision": precision, "memory_format": memory})
-            network = _build(tried.model_copy(update={"weights": "none"}), classes).to(accelerator.device)
-            if memory == "channels_last":
-                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            seconds = _step_seconds(network, batch, tried, accelerator, give_up=2 * best[0] if best else None)
-            if best is None or seconds < best[0]:
-                best = (seconds, tried)
-            if precision == "bfloat16" and seconds == float("inf"):
-                break
-    assert best
-    return best[1], best[0]
+            seconds = _step_seconds(small, tried, classes, accelerator, give_up=best[0])
+            best = min(best, (seconds, tried), key=lambda pair: pair[0])
+    return best[1], _step_seconds(batch(settings.batch), best[1], classes, accelerator)
 
 
-def _step_seconds(network: nn.Module, batch: Step, s: Settings, accelerator: Accelerator, give_up: float | None) -> float:
+def _step_seconds(
+    batch: Step, s: Settings, classes: int, accelerator: Accelerator, give_up: float = float("inf")
+) -> float:
+    """Seconds of one training step; infinity where the first takes ten times `give_up`."""
+    network = _build(s.model_copy(update={"weights": "none"}), classes).to(accelerator.device)
+    if s.memory_format == "channels_last":
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     use_fast_backward(network)
     optimiser = make_optimiser(network, s)
     heads = Heads(network).train()
@@ -339,6 +343,4 @@ def _step_seconds(network: nn.Module, batch: Step, s: Settings, accelerator: Acc
 
     start = time.perf_counter()
     step()
-    if give_up is not None and time.perf_counter() - start > 2 * give_up:
-        return float("inf")
-    return measured(step)
+    return float("inf") if time.perf_counter() - start > 10 * give_up else measured(step)

@@ -1,0 +1,89 @@
+"""A recipe is a function that returns the settings of a run; `train` is the verb that follows one.
+
+A recipe is a file here and a line in `RECIPES`. The paper settings of the published systems come beside their networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError, did_you_mean
+from ..training import Settings
+from ..training import train as follow
+from .everyday import everyday
+
+if TYPE_CHECKING:
+    from ..formats.dataset import Dataset
+    from ..run import Run
+
+RECIPES: dict[str, Callable[[], Settings]] = {"everyday": everyday}
+
+
+def available() -> list[dict[str, Any]]:
+    """One dictionary a recipe: name, what it is for, network, encoder."""
+    made = {name: recipe() for name, recipe in RECIPES.items()}
+    return [
+        {
+            "name": name,
+            "for": (RECIPES[name].__doc__ or "").partition("\n")[0],
+            "network": settings.network,
+            "encoder": settings.encoder,
+        }
+        for name, settings in made.items()
+    ]
+
+
+def train(
+    data: Dataset,
+    recipe: str = "auto",
+    network: str | None = None,
+    encoder: str | None = None,
+    weights: str | Path = "auto",
+    train: str | None = None,
+    val: str | None = "auto",
+    epochs: float | None = None,
+    minutes: float | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    out: Path | str | None = None,
+    resume: bool = False,
+    group_by: str | None = None,
+    plan: Path | str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Run:
+    """Train a network on whatever labels `data` has; returns the finished run, scored where there are masks.
+
+    recipe: a name of `RECIPES`; "auto" is the everyday one, which takes every mixture of label kinds.
+    network, encoder: a family with its encoder, or a published name alone; None = the recipe's.
+    weights: "auto" (the installed package), "none", "hub" (downloads), a safetensors file, or an earlier run.
+    train, val: splits; val "auto" takes the data set's own, else sets a fifth aside once, or scores by five
+        folds below 60 labelled photos; "none" trains without a score.
+    epochs or minutes: how long; minutes cover all, folds included. size: long side photos are shrunk to.
+    out: the run's folder, made anew (default `runs/<date>-<name>`). resume: go on in `out`.
+    group_by: regular expression on photo names; what it matches alike is not torn between splits.
+    plan: a plan.json to follow unchanged. settings: {"optimiser.rate": 3e-4}, any of `training.Settings`.
+    Raises UsageError (the call), DataError (the files), TrainingError (the loss is no number).
+    """
+    if recipe != "auto" and recipe not in RECIPES:
+        raise UsageError(f"unknown recipe {recipe!r}{did_you_mean(recipe, [*RECIPES, 'auto'])}")
+    base = RECIPES["everyday" if recipe == "auto" else recipe]()
+    changes: dict[str, Any] = {"weights": str(weights), "seed": seed}
+    if network is not None or encoder is not None:
+        changes |= {"network": network or base.network, "encoder": encoder}
+    changes |= {k: v for k, v in {"epochs": epochs, "minutes": minutes, "size": size}.items() if v is not None}
+    return follow(
+        data,
+        base,
+        train=train,
+        val=val,
+        group_by=group_by,
+        out=out,
+        resume=resume,
+        plan=plan,
+        changes={**changes, **(settings or {})},
+    )
+
+
+__all__ = ["RECIPES", "available", "everyday", "train"]
