@@ -47,9 +47,14 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder t
 
 
 @app.command()
-def demo(out: Out = None, json: Json = False, debug: Debug = False) -> None:
+def demo(
+    out: Out = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", metavar="M", help="Time to train.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
     """First run: train on an embedded sample with mixed labels; no download."""
-    _tell(l2m.demo(**_given(out=out)), json)
+    _tell(l2m.demo(**_given(out=out, minutes=minutes)), json, "")  # it tells as it goes
 
 
 @app.command()
@@ -116,8 +121,7 @@ def train(
         plan=plan,
         settings=_settings(changes or ()),
     )
-    if json:
-        _tell({"run": str(run.folder), **run.metrics}, json)
+    _tell({"run": run.folder, **run.metrics}, json, "")  # it tells as it goes
 
 
 @app.command()
@@ -151,7 +155,10 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Score a run, or a folder of masks, against the masks of a data set."""
-    _tell(l2m.evaluate(run, _opened(data, classes, others, merge), split=split, **_given(tta=tta)), json)
+    result = l2m.evaluate(run, _opened(data, classes, others, merge), split=split, tta=tta)
+    from .evaluation.table import as_text
+
+    _tell(result, json, as_text(result))
 
 
 @app.command()
@@ -172,13 +179,10 @@ def list_(
     debug: Debug = False,
 ) -> None:
     """What there is; or one network by its name."""
-    rows = l2m.list(what)
-    if json:
-        print(_dumped(rows))
-    else:
-        from .listing import table
+    from .listing import table
 
-        print(table(rows) if rows else f"no {what} yet")
+    rows = l2m.list(what)
+    _tell(rows, json, table(rows) if rows else f"no {what} yet")
 
 
 @app.command()
@@ -189,14 +193,13 @@ def convert(
     labels: Annotated[
         list[Path] | None, typer.Option("--labels", metavar="FILE", help="Further labels; may be repeated.")
     ] = None,
-    classes: ChosenClasses = None,
-    others: Others = "void",
-    merge: Merge = None,
+    kinds: Annotated[str | None, typer.Option("--kinds", metavar="TAGS,POINTS", help="Keep these kinds only.")] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """A data set in another format, without loss."""
-    _tell(l2m.convert(_opened(source, classes, others, merge), destination, to=to, **_given(labels=labels)), json)
+    written = l2m.convert(source, destination, to=to, labels=labels or (), kinds=_words(kinds))
+    _tell({"written": written}, json)
 
 
 @app.command()
@@ -205,7 +208,7 @@ def doctor(json: Json = False, debug: Debug = False) -> None:
     from .diagnosis import report
 
     found = l2m.doctor()
-    print(_dumped(found) if json else report(found))
+    _tell(found, json, report(found))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -293,14 +296,17 @@ def _levels(text: str | None) -> Any:
 
 def _opened(path: Path, classes: str | None, others: str, merge: Sequence[str] | None) -> Any:
     """The data set at a path with its classes chosen."""
-    keep = [name.strip() for name in classes.split(",") if name.strip()] if classes else None
     joined: dict[str, list[str]] = {}
     for text in (part for words in merge or () for part in words.split(",")):
         parts, equals, name = text.partition("=")
         if not (equals and name and all(parts.split("+"))):
             raise UsageError(f"--merge takes OLD+OLD=NEW, such as bus+car=vehicle; got {text!r}")
         joined.setdefault(name.strip(), []).extend(p.strip() for p in parts.split("+"))
-    return l2m.open(path, classes=keep, others=others, merge=joined or None)
+    return l2m.open(path, classes=_words(classes), others=others, merge=joined or None)
+
+
+def _words(text: str | None) -> list[str] | None:
+    return [word.strip() for word in text.split(",") if word.strip()] if text else None
 
 
 def _settings(changes: Sequence[str]) -> dict[str, Any]:
@@ -322,24 +328,22 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, False, [])}
 
 
-def _tell(result: Any, as_json: bool) -> None:
-    """The result for a person: the verb's own text where it made one, else one line a value."""
+def _tell(result: Any, as_json: bool, text: str | None = None) -> None:
+    """Print the result: as one line of JSON, or for a person as `text`, else a line for each value that is said."""
     if as_json:
-        print(_dumped(result))
-    elif isinstance(result, dict):
+        print(json.dumps(_plain(result), allow_nan=False))
+    elif text is None:
         for name, value in result.items():
-            if isinstance(value, str | int | float | Path):
-                print(f"{name}: {value}")
-            elif isinstance(value, list | tuple) and value:
-                print(f"{name}: {len(value)}, the first: {value[0]}")
-
-
-def _dumped(value: Any) -> str:
-    """One line of valid JSON: what JSON has no word for (nan, infinity) is null."""
-    return json.dumps(_plain(value), allow_nan=False)
+            if isinstance(value, list | tuple) and value:
+                print(f"{name.replace('_', ' ')}: {len(value)}, the first: {value[0]}")
+            elif not isinstance(value, dict | list | tuple | None):
+                print(f"{name.replace('_', ' ')}: {value}")
+    elif text:
+        print(text)
 
 
 def _plain(value: Any) -> Any:
+    """The same in JSON's words; what it has none for (nan, infinity) is null."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,7 +28,7 @@ def track(iterable: Iterable[T], what: str, total: int | None = None) -> Iterato
 
     what: the work in a few words, "reading masks". total: where `len(iterable)` is not known.
     """
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     if not _on_terminal():
         yield from _track_plainly(iterable, what, total)

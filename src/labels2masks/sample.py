@@ -28,18 +28,34 @@ from .formats import jsonl
 from .formats.dataset import Dataset, Photo
 from .labels import Box, Boxes, Label, Mask, Point, Points, Scribbles, Stroke, Tags
 
-CLASSES = Classes(("background", "cat", "coin", "cup"), background="background")
+CLASSES = Classes(
+    ("background", "cat", "coin", "cup"),
+    colours=((70, 70, 78), (30, 104, 230), (240, 180, 20), (225, 40, 150)),
+    background="background",
+)
 KINDS = ("mask", "boxes", "scribbles", "points", "tags")
 """The kinds of the training photos, in turn. Every photo of the split `val` has a mask."""
 
 HEIGHT, WIDTH = 160, 208
 
-_CAT = "48,18 70,4 120,0 300,0 345,2 372,12 374,35 356,70 362,125 352,160 335,190 322,220 300,250 270,280 236,282 190,270 \
-150,252 105,228 66,206 40,170 34,120 38,60"
-_CUP = "80,215 92,165 122,120 172,82 178,62 205,34 250,19 300,17 345,28 388,58 402,66 424,72 422,90 408,118 440,146 470,190 \
-481,238 470,285 436,330 388,362 330,383 270,386 208,374 150,345 108,305 86,262"
+_CAT = (
+    "48,18 70,4 120,0 300,0 345,2 372,12 374,35 356,70 362,125 352,160 335,190 322,220 300,250 270,280 "
+    "236,282 190,270 150,252 105,228 66,206 40,170 34,120 38,60"
+)
+_CUP = (
+    "80,215 92,165 122,120 172,82 178,62 205,34 250,19 300,17 345,28 388,58 402,66 424,72 422,90 408,118 "
+    "440,146 470,190 481,238 470,285 436,330 388,362 330,383 270,386 208,374 150,345 108,305 86,262"
+)
 _COINS = ((155, 51, 22), (215, 51, 22), (44, 54, 20), (276, 53, 19), (270, 119, 24), (45, 124, 20), (205, 124, 19))
-_COINS += ((336, 124, 19), (102, 126, 19), (212, 193, 23), (102, 196, 21), (341, 42, 27), (115, 265, 20), (301, 263, 24))
+_COINS += (
+    (336, 124, 19),
+    (102, 126, 19),
+    (212, 193, 23),
+    (102, 196, 21),
+    (341, 42, 27),
+    (115, 265, 20),
+    (301, 263, 24),
+)
 """Outlines in scikit-image's pictures, traced by hand: (x, y) polygons of the head and of the saucer with its cup;
 centre and radius of fourteen coins."""
 
@@ -172,7 +188,9 @@ def _placed(rng: np.random.Generator, name: str, height: int, width: int) -> tup
     h, w = alpha_hw.shape
     scale = rng.uniform(*long_side) / max(h, w)
     size = (max(round(w * scale), 1), max(round(h * scale), 1))
-    small_hw3 = cv2.resize(np.ascontiguousarray(piece_hw3), size, interpolation=cv2.INTER_AREA) * tint_3.astype(np.float32)
+    small_hw3 = cv2.resize(np.ascontiguousarray(piece_hw3), size, interpolation=cv2.INTER_AREA) * tint_3.astype(
+        np.float32
+    )
     small_hw = cv2.resize(np.ascontiguousarray(alpha_hw), size, interpolation=cv2.INTER_AREA)
     turn_23 = cv2.getRotationMatrix2D((size[0] / 2, size[1] / 2), rng.uniform(-tilt, tilt), 1.0)
     place = rng.uniform(0.12, 0.88) * width, rng.uniform(0.15, 0.85) * height

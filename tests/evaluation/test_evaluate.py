@@ -10,7 +10,8 @@ from prediction.colour_net import RGB, colour_model
 from labels2masks.classes import Classes, Vocabulary
 from labels2masks.errors import DataError, UsageError
 from labels2masks.evaluation.agreement import Agreement, hull_ious
-from labels2masks.evaluation.evaluate import evaluate, matched, truth_mask
+from labels2masks.evaluation.evaluate import evaluate, truth_mask
+from labels2masks.evaluation.sources import matched
 from labels2masks.evaluation.table import as_text
 from labels2masks.formats.dataset import Dataset, Photo
 from labels2masks.labels import AreaShares, Box, Boxes, Mask, Point, Points, Scribbles, Stroke, Tags

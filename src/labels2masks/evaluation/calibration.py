@@ -11,9 +11,9 @@ class Calibration:
     """Accumulates confidence against correctness, over the pixels whose truth is known."""
 
     def __init__(self) -> None:
-        self.pixels_B = np.zeros(BINS, np.int64)
-        self.right_B = np.zeros(BINS, np.int64)
-        self.confidence_B = np.zeros(BINS)
+        self.pixels_B: np.ndarray = np.zeros(BINS, np.int64)
+        self.right_B: np.ndarray = np.zeros(BINS, np.int64)
+        self.confidence_B: np.ndarray = np.zeros(BINS)
 
     def add(self, mask_HW: np.ndarray, confidence_HW: np.ndarray, truth_HW: np.ndarray) -> None:
         """confidence_HW: probability of the predicted class, 0..1. truth_HW: -1 = void, not counted."""

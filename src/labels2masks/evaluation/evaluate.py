@@ -8,30 +8,27 @@ Legend: H, W = pixels; C = classes.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..classes import Classes, Vocabulary
-from ..errors import DataError, UsageError
+from ..classes import Vocabulary
+from ..errors import DataError
 from ..formats.dataset import Dataset, Photo
-from ..formats.image import image_size, read_image
 from ..formats.open import open_dataset
 from ..labels import Mask
 from ..prediction.ahead import ahead
-from ..prediction.model import FILE, load_model
-from ..prediction.write import read_predicted
 from ..progress import track
 from .agreement import Agreement
 from .boundary import BoundaryF1, boundary_f1
 from .calibration import Calibration, binned
 from .confusion import OUTSIDE, Confusion, count
 from .protocol import protocol_card
+from .sources import Source, open_source, read_json
 
 
 def evaluate(
@@ -64,7 +61,7 @@ def evaluate(
         data = data.choose(classes, others, merge)
     if not len(data):
         raise DataError(f"{data.root or 'the data set'} has no photos to score")
-    source = _folder_of_masks(run, data) if _is_folder_of_masks(run) else _model(run, data, tta)
+    source = open_source(run, data, tta)
     photos, where = _chosen(data, split, source.run_folder)
     missing = sorted(set(range(len(data.classes))) - set(map(int, source.index_M)))
 
@@ -82,7 +79,7 @@ def evaluate(
     for result in track(ahead(one, photos, workers), "evaluating", len(photos)):
         if result.reason is not None:
             skipped.append({"image": result.name, "reason": result.reason})
-        elif result.counts is not None:
+        elif result.counts is not None and result.f1_C is not None:
             scored += 1
             confusion.counts += result.counts
             outlines.add(result.f1_C)
@@ -146,22 +143,6 @@ def truth_mask(photo: Photo, height: int, width: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Source:
-    """Where masks come from. M = the classes it can name.
-
-    mask: photo -> (mask_HW in indices of M, confidence_HW or None).
-    index_M: the data's class index of each, OUTSIDE where the data has none.
-    """
-
-    mask: Callable[[Photo], tuple[np.ndarray, np.ndarray | None]]
-    names_M: tuple[str, ...]
-    index_M: np.ndarray
-    card: Mapping[str, Any]
-    run_folder: Path | None = None
-    trained_on: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
 class _One:
     """What one photo contributes: counts where it has a mask, else the mask to compare with its labels."""
 
@@ -173,7 +154,7 @@ class _One:
     weak: tuple[np.ndarray, tuple, Vocabulary] | None = None
 
 
-def _score(photo: Photo, source: _Source, classes: int) -> _One:
+def _score(photo: Photo, source: Source, classes: int) -> _One:
     if not photo.labels:
         return _One(photo.name)
     predicted_HW, confidence_HW = source.mask(photo)
@@ -190,80 +171,13 @@ def _score(photo: Photo, source: _Source, classes: int) -> _One:
     )
 
 
-def _model(run: Any, data: Dataset, tta: bool) -> _Source:
-    model = load_model(run)
-    folder = model.path.parent if model.path and model.path.name == FILE else None
-    split = _json(folder / "split.json") if folder else {}
-    card = dict(model.info.get("protocol") or {}) | {"working_size": model.working_size}
-
-    def mask(photo: Photo) -> tuple[np.ndarray, np.ndarray | None]:
-        return model.predict_confidence(read_image(photo.image), tta)
-
-    return _Source(
-        mask,
-        model.classes.names,
-        matched(model.classes, data),
-        card | {"tta": "mirrored and scaled views, averaged"} if tta else card,
-        folder,
-        frozenset(split.get("train", ())),
-    )
-
-
-def _is_folder_of_masks(run: Any) -> bool:
-    return isinstance(run, str | Path) and Path(run).is_dir() and not (Path(run) / FILE).is_file()
-
-
-def _folder_of_masks(folder: Path | str, data: Dataset) -> _Source:
-    folder = Path(folder)
-    if next(folder.rglob("*.png"), None) is None:
-        raise UsageError(f"{folder} is neither a finished run (no {FILE}) nor a folder of predicted masks (no PNG)")
-    card = _json(folder / "prediction.json")
-    classes = Classes.from_json(card["classes"]) if "classes" in card else data.photos[0].vocabulary.source
-
-    def mask(photo: Photo) -> tuple[np.ndarray, None]:
-        path = folder / f"{photo.name}.png"
-        mask_HW, size = read_predicted(path, classes), image_size(photo.image)
-        if mask_HW.shape != size:
-            raise DataError(
-                f"{path}: a mask of {mask_HW.shape[1]}x{mask_HW.shape[0]} for a photo of {size[1]}x{size[0]}; "
-                "masks are scored at the photo's own size"
-            )
-        return mask_HW, None
-
-    views = {"tta": "mirrored and scaled views, averaged"} if card.get("tta") else {}
-    return _Source(mask, classes.names, matched(classes, data), views)
-
-
-def matched(classes: Classes, data: Dataset) -> np.ndarray:
-    """int32: the data's index for each of `classes`, by name; OUTSIDE where the data has no such class.
-
-    Names that the data merged mean the merged class; backgrounds are one class whatever they are called.
-    """
-    target, sets = data.classes, data.photos[0].vocabulary.sets
-    index_M = np.full(len(classes), OUTSIDE, np.int32)
-    for i, name in enumerate(classes.names):
-        meaning = {name} if name in target.names else sets.get(name, frozenset())
-        if name == classes.background and target.background:
-            meaning = {target.background}
-        if len(meaning) == 1:
-            index_M[i] = target.index(next(iter(meaning)))
-    return index_M
-
-
 def _chosen(data: Dataset, split: str | None, run_folder: Path | None) -> tuple[tuple[Photo, ...], str]:
     """(photos, where they come from in words)."""
     if split is not None:
         return data.split(split).photos, f"split {split!r} of the data set"
     if data.splits.get("val"):
         return data.split("val").photos, "split 'val' of the data set"
-    aside = _json(run_folder / "split.json").get("val", []) if run_folder else []
+    aside = read_json(run_folder / "split.json").get("val", []) if run_folder else []
     if aside and {p.name for p in data}.issuperset(aside):
         return data.subset(aside).photos, "the photos that the run set aside (split.json)"
     return data.photos, "all photos (no split was named, and the data set has no 'val')"
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError:
-        raise DataError(f"{path}: not valid JSON; remove it or write it again") from None

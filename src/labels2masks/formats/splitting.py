@@ -15,8 +15,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..classes import Vocabulary
 from ..errors import DataError, UsageError
-from ..labels import AreaShares, Mask, Tags
+from ..labels import AreaShares, Label, Mask, Tags
 from .dataset import Dataset, Photo
 from .duplicates import Groups, fingerprint, near_duplicates
 from .image import read_image
@@ -97,13 +98,19 @@ def _groups(photos: Sequence[Photo], group_by: str | None) -> list[list[int]]:
 
 
 def _present(photo: Photo) -> np.ndarray:
-    """bool C: target classes that the labels say are in the photo; background is everywhere and not counted."""
-    target, source = photo.vocabulary.target, photo.vocabulary.source
-    names: set[str] = set()
     try:
-        labels = photo.labels_loaded()
+        return present_classes(photo.labels_loaded(), photo.vocabulary)
     except DataError:  # a broken mask is training's to quarantine
-        labels = tuple(x for x in photo.labels if not isinstance(x, Mask))
+        return present_classes([x for x in photo.labels if not isinstance(x, Mask)], photo.vocabulary)
+
+
+def present_classes(labels: Sequence[Label], vocabulary: Vocabulary) -> np.ndarray:
+    """bool C: target classes that the labels (masks loaded) say are in the photo.
+
+    Background is everywhere and not counted, nor is a name that means several classes.
+    """
+    target, source = vocabulary.target, vocabulary.source
+    names: set[str] = set()
     for label in labels:
         if isinstance(label, Mask):
             ids = set(np.unique(label.ids_HW).tolist()) if label.ids_HW is not None else set()
@@ -116,7 +123,7 @@ def _present(photo: Photo) -> np.ndarray:
             names |= {m.name for m in label.marks if not getattr(m, "negative", False)}
     present_C = np.zeros(len(target), bool)
     for name in names:
-        meant = photo.vocabulary.meaning(name) - {target.background}
+        meant = vocabulary.meaning(name) - {target.background}
         if len(meant) == 1:
             present_C[target.index(min(meant))] = True
     return present_C

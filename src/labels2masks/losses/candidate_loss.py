@@ -50,8 +50,15 @@ class Batch:
     weak_N: Tensor
 
     def to(self, device: torch.device | str) -> Batch:
-        moved = [getattr(self, n).to(device) for n in ("index_NHW", "sets_KC", "source_K", "trust_K", "single_K")]
-        return Batch(*moved, [[p.to(device) for p in image] for image in self.present], self.weak_N.to(device))
+        return Batch(
+            self.index_NHW.to(device),
+            self.sets_KC.to(device),
+            self.source_K.to(device),
+            self.trust_K.to(device),
+            self.single_K.to(device),
+            [[p.to(device) for p in image] for image in self.present],
+            self.weak_N.to(device),
+        )
 
 
 def collate(candidates: Sequence[Candidates]) -> Batch:

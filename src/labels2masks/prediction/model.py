@@ -46,13 +46,15 @@ class Model:
 
     def predict_mask(self, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
         """mask_HW int32, class indices at the photo's own size. image_HW3: uint8 RGB from 1x1 on."""
-        return upsample_argmax(*self.scores(image_HW3, tta), *image_HW3.shape[:2])
+        scores_Chw, grid = self.scores(image_HW3, tta)
+        return upsample_argmax(scores_Chw, grid, *image_HW3.shape[:2])
 
     def predict_confidence(
         self, image_HW3: np.ndarray, tta: bool | Sequence[float] = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """(mask_HW int32, confidence_HW float32: the probability of that class)."""
-        return upsample_argmax(*self.scores(image_HW3, tta), *image_HW3.shape[:2], confidence=True)
+        scores_Chw, grid = self.scores(image_HW3, tta)
+        return upsample_argmax(scores_Chw, grid, *image_HW3.shape[:2], confidence=True)
 
     def predict_scores(self, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
         """probabilities_CHW float32; costs 4 * C * H * W bytes, three times that while it works."""
@@ -96,6 +98,7 @@ def _from_safetensors(path: Path, device: str | None) -> Model:
     from ..networks.saved import load_network
     from .network import forward
 
+    network: Any
     network, info = load_network(path)
     network.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,8 @@ def predict_mask(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence
     image_HW3: uint8 RGB, any size from 1x1. tta: see `views.scores_on_grid`.
     Runs where the network is, in evaluation mode, and leaves its mode as it was.
     """
-    return upsample_argmax(*network_scores(network, image_HW3, tta), *image_HW3.shape[:2])
+    scores_Chw, grid = network_scores(network, image_HW3, tta)
+    return upsample_argmax(scores_Chw, grid, *image_HW3.shape[:2])
 
 
 def predict_scores(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
@@ -38,9 +40,7 @@ def predict_scores(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequen
     return softmax(upsampled(*network_scores(network, image_HW3, tta), *image_HW3.shape[:2]))
 
 
-def network_scores(
-    network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False
-) -> tuple[np.ndarray, Grid]:
+def network_scores(network: Any, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> tuple[np.ndarray, Grid]:
     """(scores_Chw float32, their Grid in the photo's pixels): what both of the above are made from."""
     with _evaluating(network), torch.inference_mode():
         return scores_on_grid(
