@@ -54,7 +54,8 @@ class Model:
     ) -> tuple[np.ndarray, np.ndarray]:
         """(mask_HW int32, confidence_HW float32: the probability of that class)."""
         scores_Chw, grid = self.scores(image_HW3, tta)
-        return upsample_argmax(scores_Chw, grid, *image_HW3.shape[:2], confidence=True)
+        height, width = image_HW3.shape[:2]
+        return upsample_argmax(scores_Chw, grid, height, width, confidence=True)
 
     def predict_scores(self, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
         """probabilities_CHW float32; costs 4 * C * H * W bytes, three times that while it works."""
