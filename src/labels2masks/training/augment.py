@@ -1,8 +1,10 @@
 """One photo -> one training crop: image and labels moved together by one affine map.
 
 Everything random is drawn from (seed, epoch, index), so a crop is the same in every worker,
-on every resume. The zoom, turn, flip and crop are one matrix: the image is resampled once, drawn
-labels stay coordinates and are rasterised in the crop, masks are warped nearest.
+on every resume. Zoom, turn, flip and crop are one matrix: the image is resampled once, drawn
+labels stay coordinates and are rasterised in the crop, masks are warped nearest. Brightness, contrast,
+saturation and hue are one more, on the colours. (The transforms of torchvision would resample once for
+each step, and start a team of threads in every worker.)
 
 Legend: H, W = pixels of the crop.
 """
@@ -15,8 +17,6 @@ from math import exp, log
 
 import cv2
 import numpy as np
-import torch
-from torchvision.transforms.v2 import functional as v2
 
 from ..classes import Vocabulary
 from ..formats.dataset import Photo
@@ -27,12 +27,15 @@ from .settings import Augment
 FILL = (124, 116, 104)
 """Colour beyond the photo's edge: the mean of ImageNet; those pixels are void."""
 
+GREY = np.array([0.299, 0.587, 0.114])
+"""Luma of RGB (BT.601)."""
+
 
 @dataclass(frozen=True)
 class Crop:
-    """image_3HW: uint8 RGB. candidates: HW. name: the photo's."""
+    """image_HW3: uint8 RGB. candidates: HW. name: the photo's."""
 
-    image_3HW: torch.Tensor
+    image_HW3: np.ndarray
     candidates: Candidates
     name: str
 
@@ -54,7 +57,7 @@ def training_crop(
     image_HW3, labels = photo.loaded()
     matrix_23 = _random_map(image_HW3.shape[:2], labels, augment, crop, size, rarity, draw)
     image, candidates = apply_map(image_HW3, labels, photo.vocabulary, matrix_23, crop)
-    return Crop(_recoloured(image, augment, draw), candidates, photo.name)
+    return Crop(recoloured(image, augment, draw), candidates, photo.name)
 
 
 def apply_map(
@@ -63,8 +66,8 @@ def apply_map(
     vocabulary: Vocabulary,
     matrix_23: np.ndarray,
     crop: tuple[int, int],
-) -> tuple[torch.Tensor, Candidates]:
-    """(image_3HW uint8, Candidates) after x' = M x in a raster of `crop`."""
+) -> tuple[np.ndarray, Candidates]:
+    """(image_HW3 uint8, Candidates) after x' = M x in a raster of `crop`."""
     height, width = crop
     old_height, old_width = image_HW3.shape[:2]
     inside_HW = cv2.warpAffine(
@@ -86,7 +89,7 @@ def apply_map(
     warped_HW3 = cv2.warpAffine(
         image_HW3, pixel_matrix(matrix_23), (width, height), flags=cv2.INTER_LINEAR, borderValue=FILL
     )
-    return torch.from_numpy(warped_HW3).permute(2, 0, 1), candidates
+    return warped_HW3, candidates
 
 
 def _random_map(
@@ -149,12 +152,21 @@ def _crop_centre(
     return centre
 
 
-def _recoloured(image_3HW: torch.Tensor, augment: Augment, draw: np.random.Generator) -> torch.Tensor:
-    if augment.colour > 0:
-        brightness, contrast, saturation = draw.uniform(1 - augment.colour, 1 + augment.colour, 3)
-        image_3HW = v2.adjust_brightness(image_3HW, float(brightness))
-        image_3HW = v2.adjust_contrast(image_3HW, float(contrast))
-        image_3HW = v2.adjust_saturation(image_3HW, float(saturation))
-    if augment.hue > 0 and draw.random() < 0.3:
-        image_3HW = v2.adjust_hue(image_3HW, float(draw.uniform(-augment.hue, augment.hue)))
-    return image_3HW.contiguous()
+def recoloured(image_HW3: np.ndarray, augment: Augment, draw: np.random.Generator) -> np.ndarray:
+    """Brightness, contrast and saturation by factors within 1 +- colour, hue turned by up to `hue` of a turn.
+
+    Contrast stretches about the image's mean grey, saturation about each pixel's grey, hue turns about the grey axis.
+    All are linear in RGB, so together they are one 3x4 matrix. uint8 in, uint8 out, clipped.
+    """
+    brightness, contrast, saturation = draw.uniform(1 - augment.colour, 1 + augment.colour, 3)
+    angle = 2 * np.pi * draw.uniform(-augment.hue, augment.hue)
+    if augment.colour == 0 and augment.hue == 0:
+        return image_HW3
+    grey_33 = np.tile(GREY, (3, 1))
+    ones_33 = np.full((3, 3), 1 / 3)
+    cross_33 = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+    turned_33 = np.cos(angle) * (np.eye(3) - ones_33) + np.sin(angle) * cross_33 + ones_33  # Rodrigues, axis (1, 1, 1)
+    saturated_33 = saturation * np.eye(3) + (1 - saturation) * grey_33
+    linear_33 = brightness * contrast * saturated_33 @ turned_33
+    mean_grey = brightness * float(GREY @ np.array(cv2.mean(image_HW3)[:3]))
+    return cv2.transform(image_HW3, np.column_stack([linear_33, np.full(3, (1 - contrast) * mean_grey)]))

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import DataError
 from ..formats.dataset import Photo
 from ..losses import Batch, collate
+from ..prediction.ahead import ahead
 from .augment import Crop, training_crop
 from .settings import Augment
 
@@ -31,7 +31,7 @@ class Step:
     skipped: list[tuple[str, str]]
 
 
-class Crops(Dataset):
+class Crops:
     """Item (epoch, index): the crop of photo `index` in pass `epoch`. An unreadable photo gives way to another."""
 
     def __init__(
@@ -64,7 +64,7 @@ class Crops(Dataset):
         raise DataError(f"ten photos in a row could not be read, the last: {skipped[-1][1]}")
 
 
-class Stream(Sampler):
+class Stream:
     """The (epoch, index) lists of steps `start` .. `stop` - 1, this process's share of each batch."""
 
     def __init__(self, photos: int, batch: int, start: int, stop: int, seed: int, process: int = 0, processes: int = 1):
@@ -86,31 +86,28 @@ class Stream(Sampler):
             yield keys[self.process :: self.processes]
 
 
-def join_crops(items: Sequence[tuple[Crop, list[tuple[str, str]]]]) -> Step:
+def loader(crops: Crops, stream: Stream, workers: int) -> Iterator[Step]:
+    """Batches in order; the same ones whatever the number of worker threads (0 = none: made when asked for).
+
+    Threads, not processes: decoding and warping release the interpreter, nothing is sent from one process to another,
+    a script needs no main guard, and a kill leaves nobody behind.
+    Raises DataError where hardly a photo can be read.
+    """
+    cv2.setNumThreads(1)  # the cores belong to the training step
+
+    def made(keys: list[tuple[int, int]]) -> Step:
+        return _joined([crops[key] for key in keys])
+
+    return ahead(made, stream, workers) if workers else map(made, stream)
+
+
+def _joined(items: Sequence[tuple[Crop, list[tuple[str, str]]]]) -> Step:
     crops = [c for c, _ in items]
+    # Stacked by numpy: a torch operation in a worker thread would start a team of threads of its own.
+    images_NHW3 = np.stack([c.image_HW3 for c in crops])
     return Step(
-        torch.stack([c.image_3HW for c in crops]),
+        torch.from_numpy(images_NHW3).permute(0, 3, 1, 2),
         collate([c.candidates for c in crops]),
         [c.name for c in crops],
         [s for _, skipped in items for s in skipped],
-    )
-
-
-def _quiet_worker(_: int) -> None:
-    """A worker is one thread: the cores belong to the training step."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-
-
-def loader(crops: Crops, stream: Stream, workers: int) -> DataLoader:
-    """Batches in order; the same ones whatever the number of worker processes (0 = in this process)."""
-    return DataLoader(
-        crops,
-        batch_sampler=stream,
-        num_workers=workers,
-        collate_fn=join_crops,
-        worker_init_fn=_quiet_worker,
-        multiprocessing_context="spawn" if workers else None,
-        persistent_workers=False,
-        prefetch_factor=4 if workers else None,
     )

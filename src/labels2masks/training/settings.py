@@ -7,11 +7,14 @@ the machine. What is None here is chosen by the plan.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import UsageError, did_you_mean
+
+Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
 
 
 class _Strict(BaseModel):
@@ -21,7 +24,7 @@ class _Strict(BaseModel):
 class Augment(_Strict):
     """scale: smallest and largest zoom, drawn log-uniformly. rotate: degrees to either side.
     rare: share of crops centred on a pixel of a class drawn by rarity. colour: strength of
-    brightness, contrast and saturation changes, 0 = none; hue: of hue changes, in turns."""
+    brightness, contrast and saturation changes, 0 = none; hue: of hue changes, as a share of a turn."""
 
     scale: tuple[float, float] = (0.7, 2.0)
     flip: bool = True
@@ -37,7 +40,7 @@ class Optimiser(_Strict):
     clip: largest gradient norm."""
 
     name: Literal["adamw", "sgd"] = "adamw"
-    rate: float = 1e-3
+    rate: float = Field(1e-3, gt=0)
     encoder: float = 0.3
     weight_decay: float = 0.01
     momentum: float = 0.9
@@ -67,19 +70,19 @@ class Settings(_Strict):
     network: str = "deeplab_v3plus"
     encoder: str | None = "tf_efficientnet_lite0"
     weights: str = "auto"
-    epochs: float | None = None
-    minutes: float | None = None
-    size: int | None = None
-    crop: tuple[int, int] | None = None
-    batch: int | None = None
+    epochs: Above0 | None = None
+    minutes: Above0 | None = None
+    size: Count | None = None
+    crop: tuple[Count, Count] | None = None
+    batch: Count | None = None
     batch_norm: Literal["train", "frozen", "recomputed"] = "train"
-    validations: int = 5
-    early_stop: int = 0
+    validations: int = Field(5, gt=0)
+    early_stop: int = Field(0, ge=0)
     precision: Literal["float32", "bfloat16"] | None = None
     memory_format: Literal["contiguous", "channels_last"] | None = None
-    threads: int | None = None
-    workers: int | None = None
-    seed: int = 0
+    threads: Count | None = None
+    workers: Annotated[int, Field(ge=0)] | None = None
+    seed: int = Field(0, ge=0, lt=2**31)
     augment: Augment = Augment()
     optimiser: Optimiser = Optimiser()
     loss: Loss = Loss()
