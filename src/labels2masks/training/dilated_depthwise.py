@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 
 class DilatedDepthwise(nn.Conv2d):
-    """`nn.Conv2d` with groups = channels, stride 1 and "same" padding; the same values, its gradients equal up to rounding."""
+    """`nn.Conv2d` with groups = channels, stride 1, "same" padding: equal values, gradients equal up to rounding."""
 
     def forward(self, maps_NDhw: Tensor) -> Tensor:
         on_cpu = maps_NDhw.device.type == "cpu" and not torch.is_autocast_enabled("cpu")

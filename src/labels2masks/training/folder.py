@@ -35,7 +35,7 @@ def run_folder(out: Path | str | None, data_name: str, resume: bool) -> Path:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process. The lock is the operating system's: it ends with the process, however that ends."""
+    """Hold the folder for this process. The lock is the operating system's: it ends when the process does."""
     with open(folder / ".lock", "a+b") as file:
         try:
             if os.name == "nt":
@@ -47,7 +47,9 @@ def held(folder: Path) -> Iterator[None]:
 
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UsageError(f"{folder} is being trained in by another process; wait for it or name another --out") from None
+            raise UsageError(
+                f"{folder} is being trained in by another process; wait for it or name another --out"
+            ) from None
         yield
 
 

@@ -20,10 +20,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..formats.dataset import Photo
 from ..grid import Grid
 from ..kernels.upsample import upsample
 from ..losses import Batch, candidate_loss, presence_loss
+from . import processes
 from .batches import Crops, Step, Stream, loader
 from .checkpoint import load_optimiser, newest_checkpoint, optimiser_tensors, save_checkpoint
 from .dilated_depthwise import use_fast_backward
@@ -33,6 +35,9 @@ from .settings import Settings
 TOO_MANY = 5
 """Steps in a row with a loss that is not a number before the run stops."""
 
+PARTS = ("mask", "ink", "region", "presence")
+"""The means that make a loss, in the order in which processes add up their counts."""
+
 
 class TrainingError(RuntimeError):
     """The run can not go on; the text says why and what to do."""
@@ -40,13 +45,19 @@ class TrainingError(RuntimeError):
 
 @dataclass
 class History:
-    """Rows for metrics.csv, and what happened on the way."""
+    """Rows for metrics.csv, and what happened on the way. JSON values only: a checkpoint carries it."""
 
     rows: list[dict[str, float]] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
     best: float = -1.0
     best_step: int = -1
     stopped_early: bool = False
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """Note a photo or step that was left out; a broken photo comes by in every pass and is noted once."""
+        entry = {"name": name, "reason": reason}
+        if entry not in self.skipped:
+            self.skipped.append(entry)
 
 
 def fit(
@@ -57,7 +68,7 @@ def fit(
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
     tell: Callable[[int, dict[str, float]], None] = lambda step, row: None,
     say: Callable[[str], None] = lambda text: None,
-    first: Callable[[Step], None] = lambda step: None,
+    keep: Callable[[History], None] = lambda history: None,
 ) -> History:
     """Train `network` in place to the end of `plan`, starting from the newest checkpoint in `folder`.
 
@@ -65,13 +76,16 @@ def fit(
     validation), in eval mode, on the machine's accelerator where there is one.
     validate: called with the network in eval mode; {"mIoU": ...} or any other numbers.
     tell: called after each step with the step's row. say: called with a line worth reading.
-    first: called with each of the first two batches.
+    keep: called with the history beside each checkpoint and before a failure.
+    Of several processes only the main one validates, writes checkpoints and calls `keep`.
     Raises TrainingError after several losses in a row that are not numbers.
     """
     s = plan.settings
     assert s.batch and s.crop and s.threads
     torch.set_num_threads(s.threads)
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = processes.accelerator()
+    if s.batch < accelerator.num_processes:
+        raise UsageError(f"a batch of {s.batch} is too small for {accelerator.num_processes} processes: --set batch=N")
     if s.memory_format == "channels_last":
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.to(accelerator.device)
@@ -90,63 +104,76 @@ def fit(
         if tensors:
             network.load_state_dict(_part(tensors, "network."))
             mean = {n: t.to(accelerator.device) for n, t in _part(tensors, "mean.").items()}
-            best = _part(tensors, "best.")
+            best = {n: t.to(accelerator.device) for n, t in _part(tensors, "best.").items()}
             load_optimiser(optimiser, tensors)
             history = History(**state["history"])
     trained, optimiser = accelerator.prepare(Heads(network), optimiser)
     crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed)
-    stream = Stream(len(photos), s.batch, start, plan.steps, s.seed, accelerator.process_index, accelerator.num_processes)
+    stop = start if history.stopped_early else plan.steps
+    stream = Stream(len(photos), s.batch, start, stop, s.seed, accelerator.process_index, accelerator.num_processes)
     weights_C = torch.tensor(plan.class_weights, device=accelerator.device)
     if all(w == 1 for w in plan.class_weights):
         weights_C = None  # type: ignore[assignment]
-    validate_at = {round(plan.steps * (k + 1) / s.validations) for k in range(s.validations - 1)} if validate else set()
+    # The end is scored anyway; early stopping has to know it too, or the last weights could never be the best.
+    looks = s.validations if s.early_stop else s.validations - 1
+    validate_at = {round(plan.steps * (k + 1) / s.validations) for k in range(looks)} if validate else set()
+    recorded = max(1, plan.steps // 200)
     not_numbers = 0
 
     for step, batch in enumerate(loader(crops, stream, s.workers or 0), start):
         began = time.perf_counter()
         torch.manual_seed((s.seed << 32) + step)
         _train_mode(trained, s)
-        if step < 2:
-            first(batch)
         for group in optimiser.param_groups:
             group["lr"] = group["base"] * rate_factor(step, plan.steps, s)
-        loss, parts = step_loss(trained, batch, s, weights_C, accelerator)
-        if torch.isfinite(loss):
-            not_numbers = 0
+        buffers = [b.clone() for b in network.buffers()]
+        loss, parts = step_loss(trained, batch, s, weights_C, accelerator.device, accelerator)
+        wrong = "" if _everywhere(torch.isfinite(loss), accelerator) else f"the loss is {loss.item()}"
+        if not wrong:
             accelerator.backward(loss)
             norm = accelerator.clip_grad_norm_(trained.parameters(), s.optimiser.clip)
-            if torch.isfinite(norm):
-                optimiser.step()
+            wrong = "" if torch.isfinite(norm) else f"the gradient is {norm.item()}"
+        if not wrong:
+            not_numbers = 0
+            optimiser.step()
         else:
             not_numbers += 1
+            with torch.no_grad():  # running statistics of the forward pass may be no numbers either
+                for buffer, before in zip(network.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
             names = ", ".join(batch.names)
-            history.skipped.append({"name": names, "reason": f"step {step}: the loss was {loss.item()}, step skipped"})
-            say(f"step {step}: the loss is {loss.item()}; the step is skipped. Its photos: {names}")
+            history.leave_out(names, f"step {step + 1}: {wrong}, the step was skipped")
+            say(f"step {step + 1}: {wrong}; the step is skipped. Its photos: {names}")
             if not_numbers >= TOO_MANY:
+                if accelerator.is_main_process:
+                    keep(history)
                 raise TrainingError(
-                    f"{TOO_MANY} losses in a row were not numbers, last with the photos {names}; lower the rate "
-                    f"(--set optimiser.rate={s.optimiser.rate / 3:.1g}) or look at these photos"
+                    f"{TOO_MANY} steps in a row were no numbers ({wrong}), the last with the photos {names}; lower the "
+                    f"rate (--set optimiser.rate={s.optimiser.rate / 3:.1g}) or look at these photos"
                 )
         optimiser.zero_grad()
         if mean:
             _update_mean(mean, network, step, plan.steps, s.optimiser.ema)
         for name, reason in batch.skipped:
-            history.skipped.append({"name": name, "reason": reason})
+            history.leave_out(name, reason)
         done = step + 1
-        row = {"step": done, "loss": float(loss), **parts, "rate": optimiser.param_groups[0]["lr"]}
+        row = {"step": done, "loss": float(loss.detach()), **parts, "rate": optimiser.param_groups[0]["lr"]}
         row["seconds"] = round(time.perf_counter() - began, 4)
         if done in validate_at and validate:
-            row |= _with_weights(network, mean, lambda: validate(network))
+            row |= processes.from_main(lambda: _with_weights(network, mean, lambda: validate(network)))
             if s.early_stop:
                 best = _keep_best(history, row, done, mean or network.state_dict(), best)
-        if done % max(1, plan.steps // 200) == 0 or done in validate_at:
+        last = done == plan.steps
+        if done % recorded == 0 or done in validate_at or last:
             history.rows.append(row)
         tell(done, row)
-        stop = bool(s.early_stop) and history.best_step >= 0 and _too_long(history, done, plan, s)
-        if (done % plan.checkpoint_every == 0 or done in validate_at or stop) and accelerator.is_main_process:
+        if s.early_stop and history.best_step >= 0 and not last:
+            history.stopped_early = _too_long(history, done, plan, s)
+        due = done % plan.checkpoint_every == 0 or done in validate_at or last or history.stopped_early
+        if due and accelerator.is_main_process:
             _checkpoint(folder, done, network, mean, best, optimiser, history)
-        if stop:
-            history.stopped_early = True
+            keep(history)
+        if history.stopped_early:
             say(f"stopped early at step {done}: no gain since step {history.best_step}")
             break
 
@@ -171,31 +198,52 @@ class Heads(nn.Module):
 
 
 def step_loss(
-    heads: nn.Module, batch: Step, s: Settings, weights_C: Tensor | None, accelerator: Accelerator
+    heads: nn.Module,
+    batch: Step,
+    s: Settings,
+    weights_C: Tensor | None,
+    device: torch.device,
+    accelerator: Accelerator | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
-    """(loss, its parts as numbers): over the network's heads, a sum of means over masks, ink, regions, and presence."""
-    labels: Batch = batch.labels.to(accelerator.device)
-    images = batch.images_N3HW.to(accelerator.device).float()
+    """(loss, its parts as numbers): over the network's heads, a sum of means over masks, ink, regions, and presence.
+
+    accelerator: where several processes share the batch; None = this process has all of it.
+    A batch in which no pixel is labelled has the loss 0.
+    """
+    labels: Batch = batch.labels.to(device)
+    images = batch.images_N3HW.to(device).float()
     if s.memory_format == "channels_last":
         images = images.contiguous(memory_format=torch.channels_last)
     height, width = images.shape[2:]
     total, parts = images.new_zeros(()), {}
     # torch's own autocast: accelerate fixes one precision a process, and the plan measures both.
-    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=s.precision == "bfloat16"):
+    with torch.autocast(device.type, torch.bfloat16, enabled=s.precision == "bfloat16"):
         scored = heads(images)
     for head, (head_weight, scores_NChw, grid) in enumerate(scored):
         scores_NChw = scores_NChw.float()
         means = candidate_loss(upsample(scores_NChw, grid, height, width), labels, weights_C)
         if s.loss.presence > 0 and bool(labels.weak_N.any()):
             means["presence"] = presence_loss(scores_NChw, labels)
-        for name, (summed, count) in means.items():
+        counts = {name: count.detach() for name, (_, count) in means.items()}
+        processes_here = accelerator.num_processes if accelerator else 1
+        if accelerator and processes_here > 1:
+            # All four at once and always: a process without clicks must not miss the meeting about clicks.
+            every = torch.stack([counts.get(name, total.new_zeros(())).to(total.dtype) for name in PARTS])
+            counts = dict(zip(PARTS, accelerator.reduce(every, "sum"), strict=True))
+        if not means:
+            total = total + 0.0 * scores_NChw.sum()
+        for name, (summed, _) in means.items():
             # Every process divides by the count of all, and DDP averages gradients: hence the factor.
-            count = accelerator.reduce(count.detach(), "sum")
-            value = summed * accelerator.num_processes / count.clamp_min(1e-6)
+            value = summed * processes_here / counts[name].clamp_min(1e-6)
             total = total + head_weight * getattr(s.loss, name) * value
             if head == 0:
                 parts[name] = float(value.detach())
     return total, parts
+
+
+def _everywhere(flag: Tensor, accelerator: Accelerator) -> bool:
+    """Does the flag hold in every process?"""
+    return not accelerator.reduce((~flag).float(), "sum").item()
 
 
 def make_optimiser(network: nn.Module, s: Settings) -> torch.optim.Optimizer:
@@ -293,6 +341,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _recompute_batch_norm(network: nn.Module, crops: Crops, s: Settings, plan: Plan, device: torch.device) -> None:
     """Plain means of the batch statistics over one pass with the final weights (SegNet needs it; caffe-segnet #91)."""
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative mean
@@ -304,5 +353,5 @@ def _recompute_batch_norm(network: nn.Module, crops: Crops, s: Settings, plan: P
         for step, batch in enumerate(loader(crops, stream, 0), plan.steps):
             torch.manual_seed((s.seed << 32) + step)
             network.training_scores(batch.images_N3HW.to(device).float())  # type: ignore[operator]
-    for norm in norms:
-        norm.momentum = 0.1
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -52,5 +52,7 @@ def label_colours(labels: Batch, classes: Classes) -> np.ndarray:
 
 def _shown(image_HW3: np.ndarray, interpolation: int) -> np.ndarray:
     height, width = image_HW3.shape[:2]
-    shown = cv2.resize(np.ascontiguousarray(image_HW3), (WIDTH, round(height * WIDTH / width)), interpolation=interpolation)
+    shown = cv2.resize(
+        np.ascontiguousarray(image_HW3), (WIDTH, round(height * WIDTH / width)), interpolation=interpolation
+    )
     return np.pad(shown, ((0, 0), (0, 4), (0, 0)), constant_values=255)

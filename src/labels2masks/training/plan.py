@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..classes import Classes
 from ..errors import DataError, UsageError
@@ -82,7 +81,7 @@ def make_plan(
     measure: settings with crop and batch -> the fastest precision and memory format, and seconds a step.
     Raises UsageError for unknown splits, DataError where there is nothing to learn from.
     """
-    train_names, val_names, origin = _splits(data, train, val, group_by, settings.seed)
+    train_names, val_names, origin = _splits(data, train, val or "auto", group_by, settings.seed)
     photos = [p for p in data.subset(train_names) if p.labels]
     if not photos:
         raise DataError(
@@ -102,9 +101,15 @@ def make_plan(
         update={"workers": settings.workers if settings.workers is not None else min(4, max(1, available_cores() // 2))}
     )
     fold_names: list[list[str]] = []
-    if not val_names and val == "auto":
-        fold_names = [list(f) for f in folds(data.subset([p.name for p in photos]), 5, settings.seed, group_by)]
+    if origin == FOLDS:
         origin = f"5 folds: {len(photos)} labelled photos are too few to set some aside"
+        try:
+            fold_names = [list(f) for f in folds(data.subset([p.name for p in photos]), 5, settings.seed, group_by)]
+        except DataError as error:
+            if group_by:
+                raise
+            origin = "none: too few photos have masks"
+            notes.append(f"there will be no score: {error}")
     settings, seconds = measure(settings, len(data.classes))
     trainings = 1 + len(fold_names)
     assert settings.batch
@@ -114,8 +119,10 @@ def make_plan(
         minutes = 30.0
     by_minutes = minutes * 60 * 0.9 / seconds / trainings if minutes else float("inf")
     steps = max(1, round(min(by_epochs, by_minutes) if settings.minutes is None else by_minutes))
-    shares = seen.shares / max(seen.shares.sum(), 1)
-    weights = class_weights(shares, settings.loss.cap) if settings.loss.class_weights == "auto" else np.ones(len(shares))
+    shares = seen.shares / (seen.shares.sum() or 1.0)
+    weights = (
+        class_weights(shares, settings.loss.cap) if settings.loss.class_weights == "auto" else np.ones(len(shares))
+    )
     rarity = 1 / np.sqrt(np.maximum(shares, 1e-4))
     plan = Plan(
         settings=settings,
@@ -165,6 +172,27 @@ def describe(plan: Plan) -> str:
     return "\n".join(line for line in lines if line)
 
 
+def read_plan(path: Path) -> Plan:
+    """The plan in a file. UsageError where there is none, or one that does not read, with the field."""
+    try:
+        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise UsageError(f"no plan at {path}; a run keeps its plan in plan.json") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise UsageError(
+            f"{path} is no plan that reads: {field}: {first['msg']}; start anew with another --out"
+        ) from None
+
+
+def changed_photos(data: Dataset, plan: Plan) -> list[Photo]:
+    """The training photos whose files are gone or are not those that the plan was made with."""
+    return [
+        p for p in data.subset(plan.train) if not p.image.is_file() or fingerprint(p.image) != plan.files.get(p.name)
+    ]
+
+
 def class_weights(shares_C: np.ndarray, cap: float) -> np.ndarray:
     """Root of the inverse share relative to the median class, within 1 / cap .. cap; 1 for a class without a pixel."""
     occurring = shares_C > 0
@@ -185,17 +213,17 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+FOLDS = "folds"
+
+
 def _splits(
-    data: Dataset, train: str | None, val: str | None, group_by: str | None, seed: int
+    data: Dataset, train: str | None, val: str, group_by: str | None, seed: int
 ) -> tuple[list[str], list[str], str]:
-    """(training names, validation names, where they come from)."""
-    if val not in (None, "auto", "none"):
-        assert val is not None
+    """(training names, validation names, where they come from; `FOLDS` where folds shall give the score)."""
+    if val not in ("auto", "none"):
         val_names = [p.name for p in data.split(val)]
         train_names = (
-            [p.name for p in data.split(train)]
-            if train
-            else [p.name for p in data if p.name not in set(val_names)]
+            [p.name for p in data.split(train)] if train else [p.name for p in data if p.name not in set(val_names)]
         )
         if set(train_names) & set(val_names):
             raise UsageError(f"splits {train!r} and {val!r} share {len(set(train_names) & set(val_names))} photos")
@@ -206,10 +234,13 @@ def _splits(
         return [p.name for p in train_data], [], "none"
     if "val" in data.splits and train != "val" and data.splits["val"]:
         taken = set(data.splits["val"])
-        return [p.name for p in train_data if p.name not in taken], list(data.splits["val"]), "split 'val' of the data set"
+        names = [p.name for p in train_data if p.name not in taken]
+        return names, list(data.splits["val"]), "split 'val' of the data set"
     labelled = [p.name for p in train_data if p.labels]
+    if not any(p.has_mask for p in train_data):
+        return labelled, [], "none: no photo has a mask to score by"
     if len(labelled) < 60:
-        return labelled, [], "folds"
+        return labelled, [], FOLDS
     kept, aside = make_split(train_data.subset(labelled), 0.2, seed, group_by)
     return list(kept), list(aside), "a fifth set aside, stratified by class, near duplicates kept together (split.json)"
 
@@ -219,6 +250,7 @@ class _Seen:
 
     def __init__(self, classes: int):
         self.shares = np.zeros(classes)
+        self.present = np.zeros(classes, bool)
         self.kinds: dict[str, int] = {}
         self.heights: list[int] = []
         self.widths: list[int] = []
@@ -248,6 +280,8 @@ def _look(photos: Sequence[Photo], classes: Classes) -> _Seen:
         seen.heights.append(height)
         seen.widths.append(width)
         seen.shares += candidates.expected_shares() / (height * width)
+        for indices in candidates.facts.present:
+            seen.present[sorted(indices)] = True
         seen.seconds += labelling_seconds(labels, photo.vocabulary.source)
         for kind in {kind_name(x) for x in labels}:
             seen.kinds[kind] = seen.kinds.get(kind, 0) + 1
@@ -258,9 +292,9 @@ def _look(photos: Sequence[Photo], classes: Classes) -> _Seen:
                     seen.object_sides.append(min(x1 - x0, y1 - y0))
             elif isinstance(label, Mask):
                 seen.object_sides += _object_sides(candidates.labels(), classes)
-    for name, share in zip(classes.names, seen.shares, strict=True):
-        if share == 0 and seen.count:
-            seen.notes.append(f"no training label allows class {name!r}: it can not be learnt")
+    for name, share, present in zip(classes.names, seen.shares, seen.present, strict=True):
+        if share == 0 and not present and seen.count:
+            seen.notes.append(f"no training label says where class {name!r} is: it can not be learnt")
     if seen.unreadable:
         seen.notes.append(f"{len(seen.unreadable)} photos can not be read and are left out: see skipped.jsonl")
     return seen
@@ -311,13 +345,3 @@ def _by_source_id(photos: Sequence[Photo], classes: Classes, rarity_C: np.ndarra
             if len(meant) == 1:
                 pulls[file_id] = float(rarity_C[classes.index(min(meant))])
     return pulls
-
-
-def measured(step: Callable[[], None], repeats: int = 2) -> float:
-    """Least seconds of `step`: what else the machine did meanwhile only adds."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    return min(times)

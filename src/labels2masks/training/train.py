@@ -1,49 +1,58 @@
 """`train`: a data set in, a run folder out.
 
-    runs/<date>-<name>/
-        plan.json            every decision, made before the first step
-        split.json           training and validation photos
-        first_batches.png    what the network is shown
-        checkpoints/         the newest two, gone when the run is finished
-        metrics.csv          loss, rate, validation, step by step
-        tensorboard/         the same for TensorBoard, where it is installed
-        folds/0 .. 4/        for small data sets: the runs that give the score
-        skipped.jsonl        photos and steps that were left out, with the reason
-        metrics.json         the score with its protocol card
-        model.safetensors    the network; written last, so a folder that has it is finished
+runs/<date>-<name>/
+    plan.json            every decision, made before the first step
+    split.json           training and validation photos
+    first_batches.png    what the network is shown
+    checkpoints/         the newest two, gone when the run is finished
+    metrics.csv          loss, rate, validation, step by step
+    tensorboard/         the same for TensorBoard, where it is installed
+    folds/0 .. 4/        for small data sets: the runs that give the score
+    skipped.jsonl        photos and steps that were left out, with the reason
+    metrics.json         the score with its protocol card
+    model.safetensors    the network; written last, so a folder that has it is finished
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import Accelerator
 from torch import nn
 
-from .. import networks
 from ..errors import DataError, UsageError
 from ..evaluation import Confusion, protocol_card
 from ..formats.dataset import Dataset, Photo
-from ..networks.saved import load_network, save_network, start_from
+from ..formats.image import read_image
+from ..networks.saved import load_network, save_network
 from ..prediction import predict_mask
 from ..progress import duration, status, track
 from ..run import Run
-from .batches import Crops, Step, Stream, loader
-from .dilated_depthwise import use_fast_backward
+from . import processes
+from .batches import Crops, Stream, loader
 from .folder import held, run_folder, write_json, write_lines, write_rows
-from .loop import Heads, History, fit, make_optimiser, step_loss
+from .loop import History, fit
+from .measure import measure
 from .picture import save_batches
-from .plan import Plan, describe, fingerprint, make_plan, measured
+from .plan import Plan, changed_photos, describe, make_plan, read_plan
 from .settings import Settings, with_settings
+from .start import pretraining, started
 
 IN_TRAINING = 150
 """Validation photos looked at while training; the score at the end takes all."""
+
+Say = Callable[[str], None]
+
+
+def _on_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def train(
@@ -57,7 +66,7 @@ def train(
     resume: bool = False,
     plan: Path | str | None = None,
     changes: dict[str, Any] | None = None,
-    say: Callable[[str], None] = print,
+    say: Say = _on_stderr,
 ) -> Run:
     """Train a network on `data` and score it; returns the finished run.
 
@@ -65,54 +74,43 @@ def train(
     train, val: split names; val "auto" takes the data set's own, else sets a fifth aside, or scores by five
         folds below 60 labelled photos; "none" trains without a score.
     group_by: regular expression; photos whose names give the same first group (or match) stay together.
-    out: the run's folder, made anew. resume: go on in `out`, or start there if nothing was written yet.
-    plan: a plan.json to follow unchanged.
+    out: the run's folder, made anew. resume: go on in `out` by its own plan, or start there if nothing was
+        written yet. plan: a plan.json to follow unchanged.
+    say: what a person should read; standard error by default.
     Raises UsageError, DataError, or TrainingError where the loss is no number.
     """
+    if getattr(current_process(), "_inheriting", False):
+        raise UsageError(
+            "a loader worker imported the script that trains: put the call under if __name__ == '__main__'"
+        )
     settings = with_settings(settings or Settings(), changes or {})
-    folder = run_folder(out, Path(data.root).name if data.root else "data", resume)
-    with held(folder):
-        if (folder / "model.safetensors").exists():
+    name = Path(data.root).name if data.root else "data"
+    main = processes.accelerator().is_main_process
+    say = say if main else lambda text: None
+    folder = processes.from_main(lambda: run_folder(out, name, resume))
+    with ExitStack() as stack:
+        processes.from_main(lambda: stack.enter_context(held(folder)))
+        if processes.from_main(lambda: _finished(folder)):
             say(f"{folder} is finished")
             return Run(folder)
-        made, plan_is_new = _plan(data, settings, train, val, group_by, folder, plan, say)
+        made = processes.from_main(lambda: _plan(data, settings, train, val, group_by, folder, plan, say))
         say(describe(made))
-        if plan_is_new:
-            write_json(folder / "plan.json", made.model_dump(mode="json"))
-            write_json(
-                folder / "split.json",
-                {"train": made.train, "val": made.val, "folds": made.fold_names, "origin": made.split_origin},
-            )
-        data = _as_planned(data, made)
+        _check_still_the_same(data, made)
         began = time.monotonic()
-        metrics = _score_by_folds(data, made, folder, say) if made.fold_names else {}
+        confusion = _score_by_folds(data, made, folder, say)
         network, history = _trained(data.subset(made.train).photos, data, made, folder, say)
-        if made.val:
-            metrics = _score(network, data.subset(made.val).photos, data, "scoring")
-        info = {
-            "protocol": protocol_card(
-                data=made.data,
-                split=made.split_origin if metrics else "none: not scored",
-                photos=len(made.val) or (len(made.train) if made.fold_names else 0),
-                labels=made.kinds,
-                labelling_seconds=made.labelling_seconds,
-                pretraining=_pretraining(made.settings),
-                seed=made.settings.seed,
-                working_size=made.settings.size,
-                checkpoint="best of the validations (early stopping)" if history.best_step >= 0 else "last",
-            ),
-        }
-        write_json(
-            folder / "metrics.json",
-            {**metrics, **info, "steps": made.steps, "minutes": round((time.monotonic() - began) / 60, 2)},
-        )
-        save_network(folder / "model.safetensors", network, _header(made, info))
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        if metrics.get("miou") is not None:
-            say(f"mIoU {100 * metrics['miou']:.1f} ({made.split_origin}); the run is in {folder}")
-        else:
-            say(f"the run is in {folder}")
+        processes.from_main(lambda: _finish(data, made, folder, network, history, confusion, began, say))
     return Run(folder)
+
+
+def _finished(folder: Path) -> bool:
+    """Is the run finished? What a kill left half written is cleared away; the caller holds the folder."""
+    for part in folder.rglob(".*.part"):
+        part.unlink()
+    if (folder / "model.safetensors").exists():
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        return True
+    return False
 
 
 def _plan(
@@ -123,134 +121,140 @@ def _plan(
     group_by: str | None,
     folder: Path,
     given: Path | str | None,
-    say: Callable[[str], None],
-) -> tuple[Plan, bool]:
-    """(plan, is it new): the folder's own, the given one, or one made from the data."""
+    say: Say,
+) -> Plan:
+    """The folder's own plan, the given one, or one made from the data; the folder has it afterwards."""
     own = folder / "plan.json"
     if own.exists():
-        return Plan.model_validate_json(own.read_text()), False
+        say(f"going on in {folder} by its plan.json; settings given now change nothing")
+        return read_plan(own)
     if given:
-        if not Path(given).is_file():
-            raise UsageError(f"no plan at {given}; a run keeps its plan in plan.json")
-        return Plan.model_validate_json(Path(given).read_text()), True
-    with status("making a plan: reading labels, measuring the machine"):
-        made, unreadable = make_plan(data, settings, train, val, group_by, lambda s, c: _measure(data, s, c))
-    for name, reason in unreadable[:5]:
-        say(f"left out: {reason}")
-    write_lines(folder / "skipped.jsonl", [{"name": n, "reason": r} for n, r in unreadable])
-    return made, True
+        made = read_plan(Path(given))
+    else:
+        with status("making a plan: reading labels, measuring the machine"):
+            made, unreadable = make_plan(data, settings, train, val, group_by, lambda s, c: measure(data, s, c))
+        for _, reason in unreadable[:5]:
+            say(f"left out: {reason}")
+        _leave_out(folder, ({"name": n, "reason": r} for n, r in unreadable))
+    split = {"train": made.train, "val": made.val, "folds": made.fold_names, "origin": made.split_origin}
+    write_json(folder / "split.json", split)
+    write_json(own, made.model_dump(mode="json"))
+    return made
 
 
-def _as_planned(data: Dataset, plan: Plan) -> Dataset:
-    """The data set, if it still is the one of the plan."""
+def _check_still_the_same(data: Dataset, plan: Plan) -> None:
+    """Is the data set the one of the plan?"""
     if data.classes != plan.class_list:
         raise UsageError(
             f"the plan was made for the classes {list(plan.class_list.names)}, the data has {list(data.classes.names)}"
         )
-    changed = [p.name for p in data.subset(plan.train) if fingerprint(p.image) != plan.files[p.name]]
-    if changed:
-        raise DataError(f"{len(changed)} images changed since the plan was made, the first is {changed[0]}")
-    return data
+    if changed := changed_photos(data, plan):
+        raise DataError(
+            f"{changed[0].image}: not the file that the plan was made with, and {len(changed) - 1} more; "
+            "put the photos back, or start anew with another --out"
+        )
 
 
-def _build(plan_settings: Settings, classes: int) -> nn.Module:
-    """The network with its starting weights; the new layers are drawn from the seed."""
-    s = plan_settings
-    torch.manual_seed(s.seed)
-    weights = None if s.weights == "none" or _is_run(s.weights) else s.weights
-    network = networks.build(s.network, classes, encoder=s.encoder, weights=weights)
-    network.working_size = s.size  # type: ignore[assignment]
-    return network
+def _leave_out(folder: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Add to skipped.jsonl what is not there yet."""
+    path = folder / "skipped.jsonl"
+    listed = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    known = {json.dumps(e, sort_keys=True) for e in listed}
+    write_lines(path, listed + [e for e in entries if json.dumps(e, sort_keys=True) not in known])
 
 
-def _is_run(weights: str) -> bool:
-    path = Path(weights)
-    if (path / "model.safetensors").is_file():
-        return True
-    if path.suffix == ".safetensors" and path.is_file():
-        from safetensors import safe_open
-
-        with safe_open(path, framework="pt") as file:
-            return "labels2masks" in (file.metadata() or {})
-    return False
-
-
-def _trained(
-    photos: Sequence[Photo],
-    data: Dataset,
-    plan: Plan,
-    folder: Path,
-    say: Callable[[str], None],
-) -> tuple[nn.Module, History]:
+def _trained(photos: Sequence[Photo], data: Dataset, plan: Plan, folder: Path, say: Say) -> tuple[nn.Module, History]:
     """One training run with its curves; resumes from the folder's checkpoints."""
-    network = _build(plan.settings, len(data.classes))
-    if _is_run(plan.settings.weights):
-        report = start_from(network, data.classes, plan.settings.weights)
-        new = ", ".join(report["new_classes"]) or "none"
-        say(f"started from {plan.settings.weights}: {report['copied']} tensors, classes learnt anew: {new}")
+    s = plan.settings
+    assert s.crop and s.batch
+    main = processes.accelerator().is_main_process
+    network = started(s, data.classes, say)
+    picture = folder / "first_batches.png"
+    if main and not picture.exists():
+        crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed)
+        save_batches(picture, list(loader(crops, Stream(len(photos), s.batch, 0, 2, s.seed), 0)), data.classes)
     looked_at = [p for p in data.subset(plan.val) if p.has_mask]
     looked_at = looked_at[:: max(1, len(looked_at) // IN_TRAINING)][:IN_TRAINING]
 
     def validate(current: nn.Module) -> dict[str, float]:
-        miou = _score(current, looked_at, data, "validating").get("miou")
-        return {} if miou is None else {"mIoU": miou}
+        confusion = Confusion(data.classes)
+        _add(confusion, current, track(looked_at, "validating"))
+        return {} if confusion.miou is None else {"mIoU": confusion.miou}
 
-    pictures: list[Step] = []
+    def keep(history: History) -> None:
+        write_rows(folder / "metrics.csv", history.rows)
+        _leave_out(folder, history.skipped)
 
-    def first(step: Step) -> None:
-        pictures.append(step)
-        if len(pictures) == 2:
-            save_batches(folder / "first_batches.png", pictures, data.classes)
-
-    board = _tensorboard(folder / "tensorboard")
-    began, last = time.monotonic(), [0.0]
-    first_step: list[int] = []
-    batch = plan.settings.batch or 1
-    with status("training") as show:
-
-        def tell(step: int, row: dict[str, float]) -> None:
-            first_step[:] = first_step or [step]
-            now = time.monotonic()
-            if "mIoU" in row:
-                show(f"step {step}: validation mIoU {100 * row['mIoU']:.1f}")
-            if board and (step % max(1, plan.steps // 500) == 0 or "mIoU" in row):
-                for name, value in row.items():
-                    if name not in ("step", "seconds"):
-                        board.add_scalar(name, value, step)
-            if now - last[0] >= 10 or step == plan.steps:
-                last[0] = now
-                pace = (step - first_step[0] + 1) / max(now - began, 1e-6)
-                left = duration((plan.steps - step) / pace)
-                show(
-                    f"step {step}/{plan.steps}, loss {row['loss']:.3f}, {pace * batch:.1f} images/s, {left} left"
-                )
-
-        history = fit(
-            network, photos, plan, folder / "checkpoints", validate if looked_at else None, tell, show, first
-        )
-    if board:
-        board.close()
-    write_rows(folder / "metrics.csv", history.rows)
-    skipped = folder / "skipped.jsonl"
-    earlier = [json.loads(x) for x in skipped.read_text().splitlines()] if skipped.exists() else []
-    write_lines(skipped, earlier + [x for x in history.skipped if x not in earlier])
+    with ExitStack() as stack:
+        show = stack.enter_context(status("training") if main else nullcontext(lambda text: None))
+        tell = stack.enter_context(_Curves(folder / "tensorboard", plan, show)) if main else lambda step, row: None
+        history = fit(network, photos, plan, folder / "checkpoints", validate if looked_at else None, tell, show, keep)
     return network, history
 
 
-def _score(network: nn.Module, photos: Sequence[Photo], data: Dataset, what: str) -> dict[str, Any]:
-    """Scores over the photos that have masks; {} where none has."""
-    confusion = Confusion(data.classes)
-    for photo in track([p for p in photos if p.has_mask], what):
-        _add(confusion, network, photo)
-    return confusion.scores() if confusion.counts.any() else {}
+class _Curves:
+    """Called after each step: TensorBoard where it is installed, and every ten seconds a line with the time left."""
+
+    def __init__(self, folder: Path, plan: Plan, show: Say):
+        self.folder, self.plan, self.show = folder, plan, show
+        self.board: Any = None
+        self.first: tuple[int, float] | None = None  # step and time of the first call: what came before is start-up
+        self.shown = float("-inf")
+
+    def __enter__(self) -> _Curves:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.board:
+            self.board.close()
+
+    def __call__(self, step: int, row: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if self.first is None:
+            self.first, self.board = (step, now), _tensorboard(self.folder, step)
+        if self.board and (step % max(1, self.plan.steps // 500) == 0 or "mIoU" in row):
+            for name, value in row.items():
+                if name not in ("step", "seconds"):
+                    self.board.add_scalar(name, value, step)
+        if "mIoU" in row:
+            self.show(f"step {step}: validation mIoU {100 * row['mIoU']:.1f}")
+        if now - self.shown >= 10 or step == self.plan.steps:
+            self.shown = now
+            text = f"step {step}/{self.plan.steps}, loss {row['loss']:.3f}"
+            if step > self.first[0]:
+                pace = (step - self.first[0]) / max(now - self.first[1], 1e-6)
+                left = duration((self.plan.steps - step) / pace)
+                text += f", {pace * (self.plan.settings.batch or 1):.1f} images/s, {left} left"
+            self.show(text)
 
 
-def _add(confusion: Confusion, network: nn.Module, photo: Photo) -> None:
-    image_HW3, _ = photo.loaded()
-    confusion.add(predict_mask(network, image_HW3), photo.candidates(*image_HW3.shape[:2]).labels())
+def _tensorboard(folder: Path, step: int) -> Any:
+    """A writer that goes on at `step`: what a killed run wrote beyond its last checkpoint is dropped."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step)
 
 
-def _score_by_folds(data: Dataset, plan: Plan, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def _add(confusion: Confusion, network: nn.Module, photos: Iterable[Photo]) -> tuple[int, list[dict[str, str]]]:
+    """(photos counted, those that could not be read) of the photos that have masks."""
+    counted, unreadable = 0, []
+    for photo in photos:
+        if not photo.has_mask:
+            continue
+        try:
+            image_HW3 = read_image(photo.image)
+            truth_HW = photo.candidates(*image_HW3.shape[:2]).labels()
+        except DataError as error:
+            unreadable.append({"name": photo.name, "reason": f"not scored: {error}"})
+            continue
+        confusion.add(predict_mask(network, image_HW3), truth_HW)
+        counted += 1
+    return counted, unreadable
+
+
+def _score_by_folds(data: Dataset, plan: Plan, folder: Path, say: Say) -> Confusion:
     """One confusion matrix over all photos, each predicted by a network that never saw it."""
     confusion = Confusion(data.classes)
     for k, aside in enumerate(plan.fold_names):
@@ -262,85 +266,48 @@ def _score_by_folds(data: Dataset, plan: Plan, folder: Path, say: Callable[[str]
             network, _ = load_network(done)
         else:
             network, _ = _trained(data.subset(inner.train).photos, data, inner, place, say)
-            save_network(done, network, _header(inner, {}))
+            processes.from_main(lambda: save_network(done, network, _header(inner, {})))  # noqa: B023
+        if processes.accelerator().is_main_process:
             shutil.rmtree(place / "checkpoints", ignore_errors=True)
-        for photo in data.subset(aside):
-            if photo.has_mask:
-                _add(confusion, network, photo)
-    return confusion.scores() if confusion.counts.any() else {}
+            _leave_out(folder, _add(confusion, network, data.subset(aside))[1])
+    return confusion
+
+
+def _finish(
+    data: Dataset,
+    plan: Plan,
+    folder: Path,
+    network: nn.Module,
+    history: History,
+    confusion: Confusion,
+    began: float,
+    say: Say,
+) -> None:
+    """Score, write the results, and last of all the network."""
+    photos = sum(map(len, plan.fold_names))
+    if plan.val:
+        photos, unreadable = _add(confusion, network, track(data.subset(plan.val).photos, "scoring"))
+        _leave_out(folder, unreadable)
+    scores = confusion.scores() if confusion.counts.any() else {}
+    card = protocol_card(
+        data=plan.data,
+        split=plan.split_origin if scores else "none: not scored",
+        photos=photos if scores else 0,
+        labels=plan.kinds,
+        labelling_seconds=plan.labelling_seconds,
+        pretraining=pretraining(plan.settings),
+        seed=plan.settings.seed,
+        working_size=plan.settings.size,
+        checkpoint="best of the validations (early stopping)" if history.best_step >= 0 else "last",
+    )
+    minutes = round((time.monotonic() - began) / 60, 2)
+    write_json(folder / "metrics.json", {**scores, "protocol": card, "steps": plan.steps, "minutes": minutes})
+    save_network(folder / "model.safetensors", network, _header(plan, {"protocol": card}))
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    scored = f"mIoU {100 * scores['miou']:.1f} ({plan.split_origin}); " if scores.get("miou") is not None else ""
+    say(f"{scored}the run is in {folder}")
 
 
 def _header(plan: Plan, info: dict[str, Any]) -> dict[str, Any]:
     s = plan.settings
-    return {
-        "network": s.network,
-        "encoder": s.encoder,
-        "classes": plan.classes,
-        "working_size": s.size,
-        **info,
-    }
-
-
-def _pretraining(s: Settings) -> str:
-    if s.weights == "none":
-        return "none"
-    if _is_run(s.weights):
-        return f"an earlier run: {Path(s.weights).name}"
-    named = "the installed package" if s.weights == "auto" else Path(s.weights).name
-    return f"encoder {s.encoder or s.network}: ImageNet ({named})"
-
-
-def _tensorboard(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder))
-
-
-def _measure(data: Dataset, settings: Settings, classes: int) -> tuple[Settings, float]:
-    """The fastest of the four combinations of precision and memory format here, and its seconds a step.
-
-    The four are compared on two crops (where bfloat16 is emulated, whole batches would take minutes), the best one is
-    then timed on a whole batch. A combination that a setting fixes is not varied.
-    """
-    assert settings.crop and settings.batch and settings.threads
-    torch.set_num_threads(settings.threads)
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    labelled = [p for p in data if p.labels][: 4 * settings.batch]
-    crops = Crops(labelled, settings.augment, settings.crop, settings.size, {}, settings.seed)
-
-    def batch(count: int) -> Step:
-        return next(iter(loader(crops, Stream(len(labelled), count, 0, 1, settings.seed), 0)))
-
-    small, best = batch(2), (float("inf"), settings)
-    for precision in [settings.precision] if settings.precision else ["float32", "bfloat16"]:
-        for memory in [settings.memory_format] if settings.memory_format else ["channels_last", "contiguous"]:
-            tried = settings.model_copy(update={"precision": precision, "memory_format": memory})
-            seconds = _step_seconds(small, tried, classes, accelerator, give_up=best[0])
-            best = min(best, (seconds, tried), key=lambda pair: pair[0])
-    return best[1], _step_seconds(batch(settings.batch), best[1], classes, accelerator)
-
-
-def _step_seconds(
-    batch: Step, s: Settings, classes: int, accelerator: Accelerator, give_up: float = float("inf")
-) -> float:
-    """Seconds of one training step; infinity where the first takes ten times `give_up`."""
-    network = _build(s.model_copy(update={"weights": "none"}), classes).to(accelerator.device)
-    if s.memory_format == "channels_last":
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    use_fast_backward(network)
-    optimiser = make_optimiser(network, s)
-    heads = Heads(network).train()
-
-    def step() -> None:
-        loss, _ = step_loss(heads, batch, s, None, accelerator)
-        accelerator.backward(loss)
-        optimiser.step()
-        optimiser.zero_grad()
-        if accelerator.device.type == "cuda":
-            torch.cuda.synchronize()
-
-    start = time.perf_counter()
-    step()
-    return float("inf") if time.perf_counter() - start > 10 * give_up else measured(step)
+    return {"network": s.network, "encoder": s.encoder, "classes": plan.classes, "working_size": s.size, **info}

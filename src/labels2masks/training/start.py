@@ -1,0 +1,58 @@
+"""Where a training starts from: fresh weights, pretrained ones of the encoder, or an earlier run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from .. import networks
+from ..classes import Classes
+from ..networks.saved import start_from
+from .settings import Settings
+
+
+def built(s: Settings, classes: int) -> nn.Module:
+    """The network with its starting weights; the new layers are drawn from the seed."""
+    torch.manual_seed(s.seed)
+    weights = None if s.weights == "none" or is_run(s.weights) else s.weights
+    network = networks.build(s.network, classes, encoder=s.encoder, weights=weights)
+    network.working_size = s.size  # type: ignore[assignment]
+    return network
+
+
+def started(s: Settings, classes: Classes, say: Callable[[str], None]) -> nn.Module:
+    """`built`, and filled from an earlier run where `weights` names one; heads are matched by class name."""
+    network = built(s, len(classes))
+    if is_run(s.weights):
+        report = start_from(network, classes, s.weights)
+        new = ", ".join(report["new_classes"]) or "none"
+        say(f"started from {s.weights}: {report['copied']} tensors, classes learnt anew: {new}")
+    return network
+
+
+def is_run(weights: str) -> bool:
+    """Does `weights` name a run, or the model file of one, rather than an encoder's weights?"""
+    path = Path(weights)
+    if (path / "model.safetensors").is_file():
+        return True
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "labels2masks" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False  # the encoder's loader says what is wrong with it
+
+
+def pretraining(s: Settings) -> str:
+    """What the weights had seen before, for the protocol card."""
+    if s.weights == "none":
+        return "none"
+    if is_run(s.weights):
+        return f"an earlier run: {Path(s.weights).name}"
+    named = "the installed package" if s.weights == "auto" else Path(s.weights).name
+    return f"encoder {s.encoder or s.network}: ImageNet ({named})"
