@@ -87,6 +87,7 @@ class _Total:
 
     def __init__(self, data: Dataset):
         self.data = data
+        self.here = {p.name for p in data.photos}
         count = len(data.classes)
         self.present_C = np.zeros(count, np.int64)
         self.pixels_C = np.zeros(count, np.int64)
@@ -172,7 +173,7 @@ class _Total:
             "data": str(data.root) if data.root is not None else None,
             "format": data.format,
             "photos": len(data),
-            "splits": {s: len(names) for s, names in data.splits.items()},
+            "splits": {s: n for s, names in data.splits.items() if (n := len(self.here.intersection(names)))},
             "sizes": {what: list(areas[i]) for what, i in picked.items()},
             "classes": [
                 {
@@ -218,10 +219,9 @@ class _Total:
 
     def _about_splits(self) -> None:
         data = self.data
-        here = {p.name for p in data.photos}
-        splits = {s: kept for s, names in data.splits.items() if (kept := here.intersection(names))}
-        for split in data.splits.keys() - splits.keys():
-            if len(here) == len(data.photos) and not here.isdisjoint(data.splits[split]) or not data.splits[split]:
+        splits = {s: kept for s, names in data.splits.items() if (kept := self.here.intersection(names))}
+        for split, listed in data.splits.items():
+            if not listed:
                 self.issue("error", "empty_split", f"split {split!r} has no photo")
         for (a, in_a), (b, in_b) in combinations(splits.items(), 2):
             both = sorted(in_a & in_b)
@@ -310,7 +310,7 @@ def check_text(report: dict[str, Any]) -> str:
         lines.append(line.rstrip())
     lines.append("")
     for issue in report["issues"]:
-        count = f"{issue['count']} x " if issue["count"] > 1 else ""
+        count = f"{issue['count']} x " if issue["count"] > 1 and issue["what"] != "missing" else ""
         shown = ", ".join(issue["photos"][:5]) + (", ..." if issue["count"] > 5 and issue["photos"] else "")
         lines.append(f"{issue['level']}: {count}{issue['text']}" + (f" [{shown}]" if shown else ""))
     if not report["issues"]:
