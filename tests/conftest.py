@@ -44,7 +44,7 @@ def draw_photo(rng: np.random.Generator, height: int = 48, width: int = 64) -> t
 
 @pytest.fixture
 def tiny_dataset(tmp_path: Path) -> Path:
-    """A plain folder: images/*.png, masks/*.png (ids 0, 1, 2, 255) and classes.txt; 12 photos of 64x48."""
+    """A plain folder: images/*.png, masks/*.png (ids 0, 1, 2, 255), classes.txt, splits; 12 photos of 64x48."""
     return write_tiny_dataset(tmp_path / "tiny")
 
 
@@ -57,4 +57,8 @@ def write_tiny_dataset(root: Path, photos: int = 12, draw: Callable = draw_photo
         Image.fromarray(image_HW3).save(root / "images" / f"photo{i:02d}.png")
         Image.fromarray(ids_HW).save(root / "masks" / f"photo{i:02d}.png")
     (root / "classes.txt").write_text("background\ndisc\nbox\n")
+    (root / "splits").mkdir()
+    names = [f"photo{i:02d}\n" for i in range(photos)]
+    (root / "splits" / "train.txt").write_text("".join(names[: photos * 2 // 3]))
+    (root / "splits" / "val.txt").write_text("".join(names[photos * 2 // 3 :]))
     return root

@@ -61,7 +61,7 @@ def demo(
 def check(
     data: Data,
     out: Out = None,
-    group_by: GroupBy = None,
+    split: Annotated[str | None, typer.Option("--split", metavar="SPLIT", help="Look at these photos only.")] = None,
     classes: ChosenClasses = None,
     others: Others = "void",
     merge: Merge = None,
@@ -69,7 +69,10 @@ def check(
     debug: Debug = False,
 ) -> None:
     """What is in a data set, what is wrong with it, and a contact sheet."""
-    _tell(l2m.check(_opened(data, classes, others, merge), **_given(out=out, group_by=group_by)), json)
+    result = l2m.check(_opened(data, classes, others, merge), out=out, split=split)
+    from .report.check import check_text
+
+    _tell(result, json, check_text(result))
 
 
 @app.command()
@@ -224,6 +227,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not words[0].startswith("-"):
             _known_verb(words[0])
         done = app(_with_levels_joined(words), prog_name="labels2masks", standalone_mode=False)
+        if done == 130:  # the parser's own way to say so
+            raise KeyboardInterrupt
         sys.stdout.flush()
         return done if isinstance(done, int) else 0
     except BrokenPipeError:
