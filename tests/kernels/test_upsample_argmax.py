@@ -94,6 +94,28 @@ def test_kernel_equals_the_reference_for_any_threads_and_layout(case, threads):
             assert_winners(mask_HW, brute_force(*case))
 
 
+@pytest.mark.parametrize("grid", [Grid.square(4, 2), Grid(3.7, 4.1, 9.5, -3)])
+def test_many_threads_give_what_one_gives(grid):
+    # Large enough that the kernel does start them.
+    scores_Chw = np.random.default_rng(0).normal(size=(9, 80, 90)).cumsum(axis=2).astype(np.float32)
+    truth_HW = np.random.default_rng(1).integers(-1, 9, (320, 360)).astype(np.int32)
+    one, many = ({"threads": threads, "confidence": True} for threads in (1, 5))
+    for a, b in zip(
+        upsample_argmax(scores_Chw, grid, 320, 360, **one),
+        upsample_argmax(scores_Chw, grid, 320, 360, **many),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+    expected_HW = upsample_argmax_reference(scores_Chw, grid, 320, 360)
+    assert (upsample_argmax(scores_Chw, grid, 320, 360, threads=3) == expected_HW).mean() > 0.99999
+    counts = [upsample_confusion(scores_Chw, grid, truth_HW, threads) for threads in (1, 5)]
+    np.testing.assert_array_equal(*counts)
+    assert counts[0].sum() == (truth_HW >= 0).sum()
+    truth_HW[-1, -1] = 9
+    with pytest.raises(ValueError, match="same class list"):
+        upsample_confusion(scores_Chw, grid, truth_HW, threads=5)
+
+
 @given(case=cases(), seed=st.integers(0, 99))
 def test_confusion_counts_the_mask(case, seed):
     scores_Chw, grid, height, width = case

@@ -12,16 +12,22 @@
 #include "lanes.h"
 
 #include <algorithm>
+#include <atomic>
+#include <condition_variable>
 #include <cstring>
+#include <memory>
+#include <mutex>
 #include <new>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace l2m {
 namespace {
 
 constexpr int CHUNK = 128;           // cells of a row that are read together
+constexpr int64_t WORTH_A_THREAD = 1 << 18;  // scores and pixels below which a second thread costs more than it brings
 constexpr float LOWEST = -1e30f;     // scores below, -inf above all, count as this: "impossible", yet 0 * it is 0
 constexpr float HIGHEST = 1e30f;     // scores from here on, and NaN, are refused
 constexpr float NEGLIGIBLE = 17.0f; // exp(-17) = 4e-8: what lies so far below the winner adds nothing to its softmax
@@ -74,45 +80,74 @@ const Variant VARIANT = chosen();
 
 const char* variant() { return VARIANT.name; }
 
-Status upsample_argmax(const UpsampleArgmax& job, int threads) {
-    // Bands of about equal height that begin where a row of cells begins.
-    const int height = job.y.pixels;
-    std::vector<int> edges = {0};
-    for (int t = 1; t < threads; ++t) {
-        int y = static_cast<int>(static_cast<int64_t>(height) * t / threads);
-        while (y > 0 && y < height && job.y.low[y] == job.y.low[y - 1]) ++y;
-        if (y > edges.back() && y < height) edges.push_back(y);
-    }
-    edges.push_back(height);
+namespace {
 
-    const int bands = static_cast<int>(edges.size()) - 1;
-    const size_t cells = job.truth_HW ? static_cast<size_t>(job.classes) * job.classes : 0;
-    std::vector<std::vector<int64_t>> counts(bands, std::vector<int64_t>(cells));
-    std::vector<Status> status(bands, Status::fine);
-    auto work = [&](int b) {
-        try {
-            status[b] = VARIANT.band(job, edges[b], edges[b + 1], counts[b].data());
-        } catch (const std::bad_alloc&) {
-            status[b] = Status::no_memory;
+// The bands of one call and who has done which. Threads own it together: one that wakes up late,
+// because other programs have the processors, finds nothing left to take and is not waited for.
+struct Call {
+    Call(const UpsampleArgmax& job, std::vector<int> edges)
+        : job(job), edges(std::move(edges)), counts(job.truth_HW ? size_t(job.classes) * job.classes : 0) {}
+
+    void work() {
+        std::vector<int64_t> own(counts.size());
+        const int bands = static_cast<int>(edges.size()) - 1;
+        for (int b; (b = next++) < bands;) {
+            Status status = Status::no_memory;
+            try {
+                status = VARIANT.band(job, edges[b], edges[b + 1], own.data());
+            } catch (const std::bad_alloc&) {
+            }
+            const std::lock_guard<std::mutex> lock(mutex);
+            if (status != Status::fine) failure = status;
+            for (size_t i = 0; i < own.size(); ++i) counts[i] += own[i], own[i] = 0;
+            if (++done == bands) finished.notify_all();
         }
-    };
-    std::vector<std::thread> running;
-    int started = 1;
-    try {
-        for (; started < bands; ++started) running.emplace_back(work, started);
-    } catch (const std::system_error&) {
-        // No more threads to be had: this one does the rest.
     }
-    work(0);
-    for (int b = started; b < bands; ++b) work(b);
-    for (std::thread& thread : running) thread.join();
 
-    for (int b = 0; b < bands; ++b) {
-        if (status[b] != Status::fine) return status[b];
+    void wait() {
+        std::unique_lock<std::mutex> lock(mutex);
+        finished.wait(lock, [this] { return done == static_cast<int>(edges.size()) - 1; });
     }
-    for (const auto& count : counts) {
-        for (size_t i = 0; i < cells; ++i) job.confusion_CC[i] += count[i];
+
+    const UpsampleArgmax job;
+    const std::vector<int> edges;
+    std::vector<int64_t> counts;
+    Status failure = Status::fine;
+    std::atomic<int> next{0};
+    int done = 0;
+    std::mutex mutex;
+    std::condition_variable finished;
+};
+
+// Bands of about equal height that begin where a row of cells begins; more than threads, so that a
+// thread that is held up leaves its share to the others.
+std::vector<int> band_edges(const Axis& y, int bands) {
+    std::vector<int> edges = {0};
+    for (int b = 1; b < bands; ++b) {
+        int row = static_cast<int>(static_cast<int64_t>(y.pixels) * b / bands);
+        while (row > 0 && row < y.pixels && y.low[row] == y.low[row - 1]) ++row;
+        if (row > edges.back() && row < y.pixels) edges.push_back(row);
     }
+    edges.push_back(y.pixels);
+    return edges;
+}
+
+}  // namespace
+
+Status upsample_argmax(const UpsampleArgmax& job, int threads) {
+    const int64_t effort = static_cast<int64_t>(job.classes) * job.y.cells * job.x.cells +
+                           static_cast<int64_t>(job.y.pixels) * job.x.pixels;
+    if (effort < WORTH_A_THREAD) threads = 1;
+    const auto call = std::make_shared<Call>(job, band_edges(job.y, threads > 1 ? 4 * threads : 1));
+    try {
+        for (int t = 1; t < threads; ++t) std::thread([call] { call->work(); }).detach();
+    } catch (const std::system_error&) {
+        // No more threads to be had: those that there are do the rest.
+    }
+    call->work();
+    call->wait();
+    if (call->failure != Status::fine) return call->failure;
+    for (size_t i = 0; i < call->counts.size(); ++i) job.confusion_CC[i] += call->counts[i];
     return Status::fine;
 }
 
