@@ -117,8 +117,8 @@ def check(model: bytes, network: nn.Module) -> dict:
         tie = best[:, 0] - best[:, -1] < 1e-4 * full.abs().amax().clamp(min=1)
         if scores.shape != tuple(scores_here.shape) or difference > 1e-4 or not bool((same | tie).all()):
             raise RuntimeError(
-                f"the ONNX file does not agree with the network at {size[0]}x{size[1]}: scores differ by {difference:.1e}, "
-                f"{int((~same).sum())} pixels; nothing was written"
+                f"the ONNX file does not agree with the network at {size[0]}x{size[1]}: scores differ by "
+                f"{difference:.1e}, classes at {int((~same).sum())} pixels; nothing was written"
             )
         largest, equal, pixels = max(largest, difference), equal + int(same.sum()), pixels + same.numel()
     sizes = [list(s) for s in CHECKED_SIZES]
