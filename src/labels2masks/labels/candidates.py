@@ -93,7 +93,7 @@ class Candidates:
             return self
         table = _Table(self)
         remap_K = np.arange(len(self.sets_KC), dtype=np.int32)
-        used_K = np.unique(index_R)
+        used_K = np.flatnonzero(np.bincount(index_R.ravel()))
         clashing = [row for row in used_K if row != VOID_ROW and not (self.sets_KC[row] & set_C).any()]
         for row in used_K:
             if row == VOID_ROW:

@@ -99,7 +99,7 @@ class Boxes:
 class Mask:
     """A class for every pixel, in the file ids of the source.
 
-    Either `path` (an indexed image) or `ids_HW` (int32; negative = outside the photo, void).
+    Either `path` (an indexed image) or `ids_HW` (int32; -1 = outside the photo, void).
     An id in the source's `void_ids` states nothing. A mask is complete by definition.
     """
 

@@ -188,9 +188,7 @@ def _mask(made: Candidates, mask: Mask, vocabulary: Vocabulary) -> Candidates:
             f"{mask.path or 'mask'}: a mask of {ids_HW.shape[1]}x{ids_HW.shape[0]} pixels for an image of "
             f"{shape[1]}x{shape[0]}; export it at the image's size"
         )
-    ids = np.unique(ids_HW)
-    if ids[0] < 0:
-        ids = ids[ids >= 0]
+    ids = np.flatnonzero(np.bincount(ids_HW.ravel() + 1)[1:])  # counting is a third of the cost of np.unique
     unknown = sorted(set(map(int, ids)) - set(source.file_ids) - source.void_ids)
     if unknown:
         known = sorted(set(source.file_ids) | source.void_ids)
