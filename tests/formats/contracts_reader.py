@@ -14,7 +14,7 @@ from labels2masks.formats.image import image_size
 from labels2masks.labels import Mask, rasterise
 
 
-def reader_contract(reader: ModuleType, path: Path, empty: Path) -> None:
+def layout_contract(reader: ModuleType, path: Path, empty: Path) -> None:
     """`path` is a data set in the reader's layout, `empty` a folder without anything."""
     assert reader in opening.READERS and isinstance(reader.LAYOUT, str)
     assert reader.recognises(path) and not reader.recognises(empty)

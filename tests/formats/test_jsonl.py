@@ -30,6 +30,9 @@ numbers = st.floats(-1e6, 1e6)
 xys = st.tuples(numbers, numbers)
 seconds = st.none() | st.floats(0, 1e5)
 flags = st.booleans()
+boxes = st.builds(Box, names, st.tuples(xys, xys, xys, xys)) | st.builds(
+    lambda name, a, b: Box.upright(name, *np.minimum(a, b).tolist(), *np.maximum(a, b).tolist()), names, xys, xys
+)
 labels = st.one_of(
     st.builds(Tags, sets, sets, sets, seconds),
     st.builds(Points, st.lists(st.builds(Point, names, numbers, numbers, flags), max_size=3).map(tuple), sets, seconds),
@@ -42,23 +45,13 @@ labels = st.one_of(
         sets,
         seconds,
     ),
-    st.builds(
-        Boxes,
-        st.lists(
-            st.builds(Box, names, st.tuples(xys, xys, xys, xys))
-            | st.builds(lambda n, a, b: Box.upright(n, min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1])),
-                        names, xys, xys),
-            max_size=3,
-        ).map(tuple),
-        sets,
-        seconds,
-    ),
+    st.builds(Boxes, st.lists(boxes, max_size=3).map(tuple), sets, seconds),
     st.builds(AreaShares, st.dictionaries(names, st.floats(0, 1), max_size=3), sets, seconds),
     st.builds(Mask, st.just(Path("/data/masks/a.png")), st.none(), seconds),
 )  # fmt: skip
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.lists(st.lists(labels, max_size=4), min_size=1, max_size=3), st.booleans())
 def test_round_trip(tmp_path_factory, label_lists, joined):
     root = tmp_path_factory.mktemp("jsonl")
@@ -98,6 +91,14 @@ def test_masks_in_memory_are_written(tmp_path):
     assert label.ids_HW.tolist() == [[0, 1], [2, 255]]
     with pytest.raises(UsageError, match="exists"):
         jsonl.write(data, tmp_path)
+
+
+def test_contract_of_readers_that_write(tmp_path):
+    from conftest import write_tiny_dataset
+    from contracts import reader_contract
+
+    data = open_dataset(write_tiny_dataset(tmp_path / "tiny", photos=3))
+    reader_contract(jsonl.read, jsonl.write, data, tmp_path / "set")
 
 
 HEADER = {"format": "labels2masks", "version": 1, "classes": {"names": ["cat", "dog"]}}

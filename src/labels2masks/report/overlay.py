@@ -38,7 +38,7 @@ def overlay(
         alpha_K[classes.index(classes.background)] = 0.0
     weight_HW1 = alpha_K[index_HW][..., None]
     mixed_HW3 = image_HW3 * (1 - weight_HW1) + colour_K3[index_HW] * weight_HW1
-    drawn_HW3: np.ndarray = np.rint(mixed_HW3).astype(np.uint8)
+    drawn_HW3 = (mixed_HW3 + 0.5).astype(np.uint8)
     if outline > 0:
         drawn_HW3[_edges(index_HW, outline)] = WHITE
     return drawn_HW3

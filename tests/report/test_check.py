@@ -1,0 +1,115 @@
+"""`check` names every classic mistake, goes on after broken files, and draws its sheet."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import draw_photo, write_tiny_dataset
+from PIL import Image
+
+from labels2masks.formats.open import open_dataset
+from labels2masks.labels import AreaShares, Box, Boxes, Mask, Point, Points, Scribbles, Stroke, Tags
+from labels2masks.report.check import check, check_text
+from labels2masks.report.overlay import overlay
+
+
+def issues(report: dict) -> dict[str, dict]:
+    return {i["what"]: i for i in report["issues"]}
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_tiny_dataset(tmp_path / "tiny", photos=6)
+
+
+def test_a_clean_data_set(root, tmp_path):
+    report = check(root, tmp_path / "out")
+    assert report["ok"] and report["photos"] == 6 and report["kinds"]["mask"]["photos"] == 6
+    assert sum(c["pixel_share"] for c in report["classes"]) == pytest.approx(1)
+    assert 0 < report["void_share"] < 0.2
+    assert json.loads((tmp_path / "out" / "check.json").read_text()) == report
+    with Image.open(report["contact_sheet"]) as sheet:
+        assert sheet.width == 1600 and sheet.height > 200
+    assert "6 photos" in check_text(report)
+
+
+def test_broken_files_are_listed_and_the_work_goes_on(root):
+    (root / "images" / "photo00.png").write_bytes(b"")
+    Image.fromarray(np.zeros((64, 48), np.uint8)).save(root / "masks" / "photo01.png")
+    Image.fromarray(np.full((48, 64), 77, np.uint8)).save(root / "masks" / "photo02.png")
+    Image.fromarray(np.full((48, 64, 3), 77, np.uint8)).save(root / "masks" / "photo03.png")
+    report = check(root)
+    assert not report["ok"]
+    text = check_text(report)
+    for words in ("photo00.png: an empty file", "turn the mask", "ids 77 are neither", "saved as RGB"):
+        assert words in text
+    assert report["kinds"]["mask"]["photos"] == 3
+
+
+def test_binary_void_and_missing(root):
+    for i in range(6):
+        path = root / "masks" / f"photo{i:02d}.png"
+        ids = np.asarray(Image.open(path))
+        Image.fromarray(np.where(ids == 1, 255, 0).astype(np.uint8) if i else np.full_like(ids, 255)).save(path)
+    found = issues(check(root))
+    assert found["binary"]["level"] == "error" and "file_ids" in found["binary"]["text"]
+    assert found["void"]["photos"] == ["photo00"]
+    assert "disc" in found["missing"]["text"] and "blank" in found
+
+
+def test_leakage_and_overlap(root):
+    for folder in ("images", "masks"):
+        Image.open(root / folder / "photo00.png").save(root / folder / "twin.png")
+    (root / "splits" / "train.txt").write_text("photo00\nphoto01\nphoto02\n")
+    (root / "splits" / "val.txt").write_text("twin\nphoto03\n")
+    found = issues(check(root))
+    assert "photo00 ~ twin" in found["leakage"]["text"] and found["leakage"]["level"] == "error"
+    (root / "splits" / "val.txt").write_text("photo02\nphoto03\n")
+    assert issues(check(root))["overlap"]["photos"] == ["photo02"]
+
+
+def test_all_kinds_in_one_data_set(root, tmp_path):
+    data = open_dataset(root)
+    kinds = (
+        (Tags(frozenset({"disc"}), frozenset({"box"}), frozenset({"disc", "box"}), 3.0),),
+        (Points((Point("disc", 5, 5), Point("box", 200, 5), Point("disc", 9, 9, True))),),
+        (Scribbles((Stroke("box", ((3, 3), (20, 20)), 3), Stroke("box", ((40, 40),), 3, True))),),
+        (Boxes((Box("disc", ((10, 2), (20, 8), (14, 18), (4, 12))),), frozenset({"disc"})),),
+        (AreaShares({"disc": 0.1}), Points((Point("disc", 3, 3),)), Scribbles((Stroke("box", ((1, 3), (6, 3))),))),
+        (),
+    )
+    data = replace(data, photos=tuple(replace(p, labels=x) for p, x in zip(data.photos, kinds, strict=True)))
+    report = check(data, tmp_path / "out")
+    assert report["kinds"]["tags"]["seconds"] == 3.0 and report["kinds"]["tags"]["measured"]
+    assert set(report["kinds"]) == {"tags", "points", "scribbles", "boxes", "shares"}
+    found = issues(report)
+    assert found["outside"]["photos"] == ["photo01"] and found["unlabelled"]["count"] == 1
+    assert found["conflict"]["photos"] == ["photo04"]
+    complete = {c["name"]: c["complete"] for c in report["classes"]}
+    assert complete["disc"] == {"tags": 1, "boxes": 1} and complete["box"] == {"tags": 1}
+
+
+def test_overlay_tints_classes_and_leaves_background(root):
+    data = open_dataset(root)
+    image_HW3, ids_HW = draw_photo(np.random.default_rng(0))
+    drawn = overlay(image_HW3, np.where(ids_HW == 255, -1, ids_HW.astype(int)), data.classes, outline=0)
+    assert np.array_equal(drawn[ids_HW == 0], image_HW3[ids_HW == 0])
+    expected = (image_HW3[ids_HW == 1] + np.array(data.classes.colours[1], float)) / 2
+    assert np.abs(drawn[ids_HW == 1] - expected).max() <= 0.5
+    with pytest.raises(ValueError, match="equal"):
+        overlay(image_HW3, ids_HW[1:], data.classes)
+
+
+def test_no_torch():
+    code = "import sys, labels2masks.report.check, labels2masks.formats.convert; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_masks_of_a_split_only(root):
+    (root / "splits" / "val.txt").write_text("photo03\n")
+    report = check(root, split="val")
+    assert report["photos"] == 1 and report["splits"]["val"] == 1
+    assert all(isinstance(x, Mask) for x in open_dataset(root).split("val").photos[0].labels)
