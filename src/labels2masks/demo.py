@@ -57,7 +57,7 @@ def demo(out: Path | str | None = None, minutes: float = MINUTES, say: Callable[
         weights=start,
         minutes=minutes,
         out=folder / "run",
-        settings={"optimiser.rate": RATE, "validations": 1, "workers": 0},
+        settings={"optimiser.rate": RATE, "validations": 1, "workers": 0, "precision": "float32"},
     )
     say("4 of 6  predicting the photos set aside")
     aside = data.split("val")
