@@ -42,7 +42,7 @@ def test_heads_are_matched_by_class_name(tmp_path: Path) -> None:
     assert report["shared_classes"] == ["car", "sky"] and report["new_classes"] == ["tree"] and not report["left"]
     assert torch.equal(target.classifier.weight[0], source.classifier.weight[2])
     assert torch.equal(target.classifier.weight[1], fresh[1])
-    assert torch.equal(target.encoder.features.conv1.weight, source.encoder.features.conv1.weight)
+    assert torch.equal(target.encoder.features.conv1[0].weight, source.encoder.features.conv1[0].weight)
 
 
 def test_another_network_shares_its_encoder(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], stat
     """Write `step-<step>.safetensors` and remove all but the newest two."""
     content = save(
         {name: t.detach().cpu().contiguous() for name, t in sorted(tensors.items())},
-        {_HEADER: json.dumps({**state, "step": step}, sort_keys=True)},
+        {_HEADER: json.dumps({**state, "step": step})},
     )
     path = write_atomically(folder / f"step-{step:08d}.safetensors", content)
     for old in sorted(folder.glob("step-*.safetensors"))[:-2]:

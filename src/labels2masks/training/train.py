@@ -29,6 +29,7 @@ from torch import nn
 
 from ..errors import DataError, UsageError
 from ..evaluation import Confusion, protocol_card
+from ..evaluation.evaluate import truth_mask
 from ..formats.dataset import Dataset, Photo
 from ..formats.image import read_image
 from ..networks.saved import load_network, save_network
@@ -245,7 +246,7 @@ def _add(confusion: Confusion, network: nn.Module, photos: Iterable[Photo]) -> t
             continue
         try:
             image_HW3 = read_image(photo.image)
-            truth_HW = photo.candidates(*image_HW3.shape[:2]).labels()
+            truth_HW = truth_mask(photo, *image_HW3.shape[:2])
         except DataError as error:
             unreadable.append({"name": photo.name, "reason": f"not scored: {error}"})
             continue
