@@ -172,6 +172,14 @@ def test_choosing_while_opening(tmp_path):
     assert data.classes.names == ("background", "disc")
 
 
+def test_deep_photos_open_with_levels(tmp_path):
+    save(tmp_path / "a.png", np.array([[0, 500], [1000, 4000]], np.uint16))
+    with pytest.raises(DataError, match="--levels"):
+        open_dataset(tmp_path).photos[0].loaded()
+    image_HW3, _ = open_dataset(tmp_path, levels=(0, 1000)).photos[0].loaded()
+    assert image_HW3[..., 0].tolist() == [[0, 128], [255, 255]]
+
+
 @pytest.mark.parametrize(
     ("name", "count", "splits"),
     [

@@ -14,7 +14,7 @@ import numpy as np
 from ..classes import Classes, Colour, Vocabulary, choose, join, widen
 from ..errors import UsageError, did_you_mean
 from ..labels import Candidates, Label, Mask, rasterise
-from .image import read_image, read_mask
+from .image import Levels, read_image, read_mask
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,18 @@ class Photo:
 
     name: unique in the data set: the path below the image folder without suffix, '/' between parts.
     image: the file. labels: of any kinds, masks as paths. vocabulary: how its names are to be read.
+    levels: black and white of an image of more than 8 bits (see `read_image`).
     """
 
     name: str
     image: Path
     labels: tuple[Label, ...]
     vocabulary: Vocabulary
+    levels: Levels | None = None
 
     def loaded(self) -> tuple[np.ndarray, tuple[Label, ...]]:
         """(image_HW3 uint8 RGB upright, labels with masks read). Raises DataError."""
-        return read_image(self.image), self.labels_loaded()
+        return read_image(self.image, self.levels), self.labels_loaded()
 
     def labels_loaded(self) -> tuple[Label, ...]:
         """The labels, masks read into `ids_HW`; one saved as RGB is read by the classes' colours. Raises DataError."""

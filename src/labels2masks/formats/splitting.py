@@ -75,7 +75,7 @@ def _groups(photos: Sequence[Photo], group_by: str | None) -> list[list[int]]:
     prints = []
     for i, photo in enumerate(photos):
         try:
-            prints.append(fingerprint(read_image(photo.image)))
+            prints.append(fingerprint(read_image(photo.image, photo.levels)))
             readable.append(i)
         except DataError:  # a broken photo belongs to nobody; training quarantines it
             continue

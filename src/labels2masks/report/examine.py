@@ -50,7 +50,7 @@ def examine(photo: Photo) -> Finding:
     problems: list[tuple[str, str]] = []
     size, made = None, None
     try:
-        image_HW3 = read_image(photo.image)
+        image_HW3 = read_image(photo.image, photo.levels)
         size, made = image_HW3.shape[:2], fingerprint(image_HW3)
     except DataError as error:
         problems.append(("photo", str(error)))

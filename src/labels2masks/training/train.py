@@ -21,7 +21,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +79,6 @@ def train(
     say: what a person should read; standard error by default.
     Raises UsageError, DataError, or TrainingError where the loss is no number.
     """
-    if getattr(current_process(), "_inheriting", False):
-        raise UsageError(
-            "a loader worker imported the script that trains: put the call under if __name__ == '__main__'"
-        )
     settings = with_settings(settings or Settings(), changes or {})
     name = Path(data.root).name if data.root else "data"
     main = processes.accelerator().is_main_process
