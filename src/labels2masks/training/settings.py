@@ -29,7 +29,7 @@ class Augment(_Strict):
     scale: tuple[float, float] = (0.7, 2.0)
     flip: bool = True
     rotate: float = 10.0
-    rare: float = 0.5
+    rare: float = 0.3
     colour: float = 0.3
     hue: float = 0.03
 
@@ -59,7 +59,7 @@ class Loss(_Strict):
     region: float = 1.0
     presence: float = 0.1
     class_weights: Literal["auto", "none"] = "auto"
-    cap: float = 3.0
+    cap: float = 2.0
 
 
 class Settings(_Strict):
