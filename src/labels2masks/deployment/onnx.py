@@ -4,7 +4,7 @@
     output  mask    int32  (batch, height, width)     index of the class with the highest score
             scores  float  (batch, classes, h, w)     raw scores at the network's own stride
     metadata "labels2masks": the JSON header of our safetensors files (class names, colours, file ids, void,
-            working_size) and "grid", where the cells of `scores` lie
+            working_size), "grid", where the cells of `scores` lie, and "smallest", the least height and width
 
 Mean, standard deviation, padding, upsampling and arg-max are inside. Shrinking to `working_size` is not: it would tie
 the file to one way of resizing. A caller shrinks a larger photo first and takes the mask of the whole photo
@@ -91,7 +91,7 @@ def to_onnx(network: nn.Module, info: dict) -> bytes:
     for port in (*model.graph.input, *model.graph.output):
         del port.metadata_props[:]
     _name_axes(model.graph.input[0], ["batch", "height", "width", None])
-    header = {**describe(network, info), "grid": asdict(network.grid)}
+    header = {**describe(network, info), "grid": asdict(network.grid), "smallest": network.smallest}
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, json.dumps(header, sort_keys=True)
     return model.SerializeToString(deterministic=True)

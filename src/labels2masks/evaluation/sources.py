@@ -52,7 +52,7 @@ def _model(run: Any, data: Dataset, tta: bool) -> Source:
     card = dict(model.info.get("protocol") or {}) | {"working_size": model.working_size}
 
     def mask(photo: Photo) -> tuple[np.ndarray, np.ndarray | None]:
-        return model.predict_confidence(read_image(photo.image), tta)
+        return model.predict_confidence(read_image(photo.image, photo.levels), tta)
 
     return Source(
         mask,

@@ -240,7 +240,7 @@ def _add(confusion: Confusion, network: nn.Module, photos: Iterable[Photo]) -> t
         if not photo.has_mask:
             continue
         try:
-            image_HW3 = read_image(photo.image)
+            image_HW3 = read_image(photo.image, photo.levels)
             truth_HW = truth_mask(photo, *image_HW3.shape[:2])
         except DataError as error:
             unreadable.append({"name": photo.name, "reason": f"not scored: {error}"})
