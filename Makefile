@@ -18,7 +18,7 @@ endif
 .PHONY: demo test lint types clean
 
 demo: $(VENV)/.demo-installed
-	$(VENV)/bin/l2m demo
+	$(RUN) -m labels2masks demo
 
 test: lint types
 	L2M_REQUIRE_KERNELS=1 $(if $(wildcard ../shared/data),L2M_REQUIRE_DATA=1) OMP_NUM_THREADS=1 \
