@@ -1,0 +1,266 @@
+"""A run that was killed ends bit-equal to one that was not, and nothing that was written is lost."""
+
+import errno
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+
+import pytest
+from training.tiny import Tiny, plan_for, same, train_apart, weights_of, write_plan
+
+import labels2masks.files
+from labels2masks.errors import DataError, UsageError
+from labels2masks.training import loop, train
+from labels2masks.training.batches import Crops, Stream, loader
+from labels2masks.training.folder import held
+
+STEPS, EVERY = 14, 3
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(photos, tmp_path_factory):
+    """(plan file, bytes of the model of a run that nobody killed)."""
+    from labels2masks import networks
+    from training.tiny import TINY
+
+    folder = tmp_path_factory.mktemp("whole")
+    data = _with_val(photos)
+    plan = plan_for(data, STEPS, EVERY, val="auto", validations=3, early_stop=3)
+    file = write_plan(folder / "plan.json", plan)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(networks.NETWORKS, "tiny", TINY)
+        patch.setattr(sys.modules["labels2masks.training.train"], "_tensorboard", lambda *_: None)
+        run = train(data, out=folder / "run", plan=file, say=lambda text: None)
+    return file, (run.folder / "model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def data(photos):
+    return _with_val(photos)
+
+
+def _with_val(photos):
+    from dataclasses import replace
+
+    names = tuple(p.name for p in photos)
+    return replace(photos, splits={"train": names[:9], "val": names[9:]})
+
+
+def crash_at(monkeypatch, step):
+    """Fail in step `step` (counted from 1) of this process."""
+    plain, calls = loop.step_loss, []
+
+    def fails(*arguments, **named):
+        calls.append(1)
+        if len(calls) == step:
+            raise Killed
+        return plain(*arguments, **named)
+
+    monkeypatch.setattr(loop, "step_loss", fails)
+
+
+def crashed(data, plan, out, step):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        crash_at(patch, step)
+        train(data, out=out, plan=plan, say=lambda text: None)
+
+
+def resumed(data, out, said=None):
+    run = train(data, out=out, resume=True, say=(said if said is not None else []).append)
+    return (run.folder / "model.safetensors").read_bytes()
+
+
+def test_the_same_weights_whatever_the_number_of_workers(photos, tmp_path):
+    ends = []
+    for workers in (0, 1, 2):
+        plan = plan_for(photos, steps=4, every=100, workers=workers)
+        network = Tiny(3)
+        network.load_state_dict(weights_of(_seeded()))
+        loop.fit(network, photos.photos, plan, tmp_path / str(workers))
+        ends.append(weights_of(network))
+    assert same(ends[0], ends[1]) and same(ends[0], ends[2])
+
+
+def _seeded():
+    import torch
+
+    torch.manual_seed(0)
+    return Tiny(3)
+
+
+def test_killed_again_and_again_it_ends_bit_equal(photos, uninterrupted, tmp_path):
+    plan, expected = uninterrupted
+    out = tmp_path / "run"
+    start = multiprocessing.get_context("forkserver")  # one import of torch for all processes
+    start.set_forkserver_preload(["labels2masks.training", "training.tiny"])
+    draw = random.Random(0)
+    spawned = 0
+    root = str(photos.root)
+    (photos.root / "splits").mkdir(exist_ok=True)
+    for name, part in (("train", photos.photos[:9]), ("val", photos.photos[9:])):
+        (photos.root / "splits" / f"{name}.txt").write_text("".join(f"{p.name}\n" for p in part))
+    for kill_after in (0, 1, 1, 1, 2, None):
+        before = _written(out)
+        process = start.Process(target=train_apart, args=(root, str(plan), str(out), 0.05))
+        process.start()
+        spawned += 1
+        if kill_after is not None:
+            deadline = time.monotonic() + 60
+            while process.is_alive() and time.monotonic() < deadline and _written(out) - before < kill_after:
+                time.sleep(0.005)
+            time.sleep(draw.uniform(0, 0.2))
+            if process.is_alive():
+                _kill_group(process.pid)
+        process.join(120)
+        assert not process.is_alive()
+        if (out / "model.safetensors").exists():
+            break
+    assert spawned > 3 and process.exitcode == 0
+    assert (out / "model.safetensors").read_bytes() == expected
+    assert not list(out.rglob("*.part")) and not (out / "checkpoints").exists()
+
+
+def _written(out):
+    """The number of the newest checkpoint."""
+    return max((int(p.stem.split("-")[1]) // EVERY for p in (out / "checkpoints").glob("step-*")), default=0)
+
+
+def _kill_group(pid):
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:  # before it leads a group of its own
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("step", [1, 2, EVERY, 8, STEPS])
+def test_crashed_at_a_step_it_ends_bit_equal(data, uninterrupted, tmp_path, step):
+    plan, expected = uninterrupted
+    crashed(data, plan, tmp_path / "run", step)
+    assert resumed(data, tmp_path / "run") == expected
+    lines = (tmp_path / "run/metrics.csv").read_text().splitlines()
+    assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(1, STEPS + 1))  # each step once
+    assert (tmp_path / "run/first_batches.png").exists()
+
+
+def test_killed_while_scoring_no_step_is_taken_again(data, uninterrupted, tmp_path, monkeypatch):
+    plan, expected = uninterrupted
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+
+        def killed(*_):
+            raise Killed
+
+        patch.setattr(sys.modules["labels2masks.training.train"], "protocol_card", lambda **_: killed())
+        train(data, out=tmp_path / "run", plan=plan, say=lambda text: None)
+    monkeypatch.setattr(loop, "step_loss", lambda *_, **__: pytest.fail("a step"))
+    assert resumed(data, tmp_path / "run") == expected
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(data, uninterrupted, tmp_path, capsys):
+    plan, expected = uninterrupted
+    out = tmp_path / "run"
+    crashed(data, plan, out, 8)
+    older, newest = sorted((out / "checkpoints").iterdir())[-2:]
+    newest.write_bytes(newest.read_bytes()[:200])
+    assert resumed(data, out) == expected
+    told = capsys.readouterr().err
+    assert newest.name in told and "going back" in told
+
+
+def test_without_a_checkpoint_that_reads_it_starts_from_the_beginning(data, uninterrupted, tmp_path, capsys):
+    plan, expected = uninterrupted
+    out = tmp_path / "run"
+    crashed(data, plan, out, 8)
+    for file in (out / "checkpoints").iterdir():
+        file.write_bytes(b"\0" * 64)
+    assert resumed(data, out) == expected
+    assert "no older one" in capsys.readouterr().err
+
+
+def test_two_starts_on_one_folder(data, uninterrupted, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    with held(out), pytest.raises(UsageError, match="another process"):
+        train(data, out=out, plan=uninterrupted[0], say=lambda text: None)
+
+
+def test_a_run_is_never_overwritten_and_a_finished_one_is_returned(data, uninterrupted, tmp_path, monkeypatch):
+    plan, expected = uninterrupted
+    out = plan.parent / "run"
+    with pytest.raises(UsageError, match="never overwritten"):
+        train(data, out=out, plan=plan, say=lambda text: None)
+    monkeypatch.setitem(train.__globals__, "fit", lambda *_: pytest.fail("trained again"))
+    assert resumed(data, out) == expected
+    with pytest.raises(UsageError, match="--resume needs --out"):
+        train(data, resume=True)
+
+
+def test_a_full_disk_loses_nothing(data, uninterrupted, tmp_path, monkeypatch):
+    plan, expected = uninterrupted
+    out = tmp_path / "run"
+    plain, full = os.fsync, []
+
+    def fsync(descriptor):
+        if list((out / "checkpoints").glob(".step-00000006*")) and not full:
+            full.append(1)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        plain(descriptor)
+
+    monkeypatch.setattr(labels2masks.files.os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space"):
+        train(data, out=out, plan=plan, say=lambda text: None)
+    assert full and "step-00000003.safetensors" in [p.name for p in (out / "checkpoints").iterdir()]
+    assert not list(out.rglob("*.part"))
+    assert resumed(data, out) == expected
+
+
+def test_a_changed_photo_is_refused(data, uninterrupted, tmp_path):
+    import shutil
+    from dataclasses import replace
+
+    plan, _ = uninterrupted
+    changed = tmp_path / "changed.png"
+    shutil.copy(data.photos[1].image, changed)
+    first = replace(data.photos[0], image=changed)
+    with pytest.raises(DataError, match="changed.png: not the file that the plan was made with"):
+        train(replace(data, photos=(first, *data.photos[1:])), out=tmp_path / "run", plan=plan, say=lambda text: None)
+
+
+def test_another_class_list_and_a_broken_plan_are_refused(data, uninterrupted, tmp_path):
+    plan, _ = uninterrupted
+    with pytest.raises(UsageError, match="made for the classes"):
+        train(data.choose(["disc"]), out=tmp_path / "a", plan=plan, say=lambda text: None)
+    broken = tmp_path / "plan.json"
+    broken.write_text(plan.read_text().replace('"steps":14', '"steps":"many"'))
+    with pytest.raises(UsageError, match="steps"):
+        train(data, out=tmp_path / "b", plan=broken, say=lambda text: None)
+    with pytest.raises(UsageError, match="no plan at"):
+        train(data, out=tmp_path / "c", plan=tmp_path / "none.json", say=lambda text: None)
+
+
+def test_the_stream_starts_anywhere(photos):
+    whole = list(Stream(12, 5, 0, 9, seed=3))
+    assert list(Stream(12, 5, 4, 9, seed=3)) == whole[4:]
+    halves = [list(Stream(12, 5, 0, 9, 3, process, 2)) for process in (0, 1)]
+    assert [a[::1] for a in halves[0]] == [keys[0::2] for keys in whole]
+    assert sorted(k for keys in halves[0] + halves[1] for k in keys) == sorted(k for keys in whole for k in keys)
+    first_pass = [k for keys in whole for k in keys][:12]
+    assert sorted(i for _, i in first_pass) == list(range(12))
+
+
+def test_hardly_a_photo_reads_one_line_even_from_a_worker(photos, tmp_path):
+    from dataclasses import replace
+
+    plan = plan_for(photos)
+    gone = [replace(p, image=tmp_path / "gone.png") for p in photos]
+    crops = Crops(gone, plan.settings.augment, (32, 32), None, {}, 0)
+    for workers in (0, 1):
+        with pytest.raises(DataError) as caught:
+            list(loader(crops, Stream(12, 2, 0, 1, 0), workers))
+        assert "\n" not in str(caught.value) and "gone.png: no such file" in str(caught.value)
