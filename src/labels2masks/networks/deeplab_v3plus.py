@@ -52,8 +52,9 @@ class DeepLabV3Plus(nn.Module):
         multi_grid: factors on the dilation of the units of the last ResNet stage (DeepLab v3, section 3.2).
         """
         super().__init__()
-        self.name, self.encoder_name, self.classes = "deeplab_v3plus", encoder, classes
-        self.settings = {
+        self.name, self.classes = "deeplab_v3plus", classes
+        self.encoder_name: str | None = encoder
+        self.settings: dict = {
             "output_stride": output_stride,
             "width": width,
             "separable": separable,
