@@ -1,6 +1,7 @@
 """The tiny network under its name, and no TensorBoard: importing it takes longer than the tests."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 from conftest import write_tiny_dataset
@@ -19,5 +20,5 @@ def tiny(monkeypatch):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Twelve photos of 64x48: grey ground, red discs, blue boxes."""
-    return open_dataset(write_tiny_dataset(tmp_path_factory.mktemp("photos") / "tiny"))
+    """Twelve photos of 64x48: grey ground, red discs, blue boxes; no splits."""
+    return replace(open_dataset(write_tiny_dataset(tmp_path_factory.mktemp("photos") / "tiny")), splits={})

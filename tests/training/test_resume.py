@@ -27,8 +27,9 @@ class Killed(BaseException):
 @pytest.fixture(scope="module")
 def uninterrupted(photos, tmp_path_factory):
     """(plan file, bytes of the model of a run that nobody killed)."""
-    from labels2masks import networks
     from training.tiny import TINY
+
+    from labels2masks import networks
 
     folder = tmp_path_factory.mktemp("whole")
     data = _with_val(photos)

@@ -1,0 +1,181 @@
+"""Image and labels move together, and a crop depends on seed, epoch and index alone."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from labels2masks.classes import Classes, Vocabulary
+from labels2masks.formats.dataset import Photo
+from labels2masks.labels import Box, Boxes, Mask, Point, Points, Tags
+from labels2masks.labels.candidates import INK, VOID_ROW
+from labels2masks.training.augment import FILL, apply_map, recoloured, training_crop
+from labels2masks.training.batches import Crops
+from labels2masks.training.settings import Augment
+
+CLASSES = Classes(("ground", "disc", "dot"), background="ground")
+WORDS = Vocabulary.same(CLASSES)
+GREY, RED, BLUE = (110, 110, 110), (220, 30, 30), (30, 30, 220)
+PLAIN = Augment(colour=0, hue=0, rare=0)
+CROP = (96, 128)
+
+
+@pytest.fixture(scope="module")
+def disc(tmp_path_factory):
+    """A red disc of radius 40 in the middle of 160x120, its mask and a click in its middle."""
+    folder = tmp_path_factory.mktemp("disc")
+    image, ids = Image.new("RGB", (160, 120), GREY), Image.new("L", (160, 120), 0)
+    ImageDraw.Draw(image).ellipse((40, 20, 120, 100), fill=RED)
+    ImageDraw.Draw(ids).ellipse((40, 20, 120, 100), fill=1)
+    image.save(folder / "disc.png")
+    ids.save(folder / "mask.png")
+    click = Points((Point("disc", 80.5, 60.5),))
+    return Photo("disc", folder / "disc.png", (Mask(folder / "mask.png"), click), WORDS)
+
+
+def is_red(image_HW3):
+    return (image_HW3[..., 0] > 150) & (image_HW3[..., 2] < 80)
+
+
+def crop_of(photo, seed, augment=PLAIN, crop=CROP, size=None, rarity=None):
+    return training_crop(photo, augment, crop, size, rarity or {}, np.random.default_rng(seed))
+
+
+def test_mask_and_click_stay_on_the_disc(disc):
+    clicks = 0
+    for seed in range(50):
+        made = crop_of(disc, seed)
+        red_HW = is_red(made.image_HW3)
+        mask_HW = made.candidates.labels() == 1
+        if (red_HW | mask_HW).sum() > 800:
+            assert (red_HW & mask_HW).sum() / (red_HW | mask_HW).sum() > 0.9
+        ink_HW = made.candidates.source_K[made.candidates.index_HW] == INK
+        if ink_HW.any():
+            clicks += 1
+            assert red_HW[ink_HW].mean() > 0.95
+    assert clicks > 25
+
+
+def test_a_click_survives_any_scale(disc):
+    small = replace(disc, labels=disc.labels[1:])
+    for seed in range(50):  # without a mask: whole, and so is its click
+        made = crop_of(small, seed, Augment(scale=(0.1, 2.0), colour=0, hue=0))
+        assert made.candidates.facts.present == (frozenset({1}),)
+        ink_HW = made.candidates.labels() == 1
+        assert ink_HW.any() and is_red(made.image_HW3)[ink_HW].mean() > 0.5
+
+
+def test_photos_without_a_mask_are_shown_whole(disc):
+    tagged = replace(disc, labels=(Tags(frozenset({"disc"}), complete=frozenset({"disc", "dot"})),))
+    for seed in range(50):
+        made = crop_of(tagged, seed)
+        inside_HW = made.candidates.index_HW != VOID_ROW
+        ys, xs = np.nonzero(inside_HW)
+        assert inside_HW.sum() == pytest.approx((np.ptp(ys) + 1) * (np.ptp(xs) + 1))  # upright, never turned
+        assert (np.ptp(xs) + 1) / (np.ptp(ys) + 1) == pytest.approx(160 / 120, rel=0.04)
+        assert made.candidates.facts.present == (frozenset({1}),) and not made.candidates.sets_KC[2:, 2].any()
+
+
+def test_beyond_the_photo_is_void_and_filled(disc):
+    zoomed_out = Augment(scale=(0.3, 0.3), rotate=0, colour=0, hue=0)
+    made = crop_of(disc, 1, zoomed_out)
+    void_HW = made.candidates.index_HW == VOID_ROW
+    assert 0.8 < void_HW.mean() < 0.95
+    assert (np.abs(made.image_HW3[void_HW].astype(int) - np.array(FILL)).max(axis=1) == 0).mean() > 0.95
+    assert made.image_HW3.shape == (*CROP, 3) and made.image_HW3.dtype == np.uint8
+
+
+def test_boxes_survive(disc):
+    boxed = replace(disc, labels=(Boxes((Box.upright("disc", 40, 20, 121, 101),), complete=frozenset({"disc"})),))
+    for seed in range(30):
+        made = crop_of(boxed, seed)
+        ((classes, bounds),) = made.candidates.facts.boxes
+        assert classes == {1}
+        red_HW = is_red(made.image_HW3)
+        x0, y0, x1, y1 = bounds
+        ys, xs = np.nonzero(red_HW)
+        assert abs(xs.min() - x0) < 2 and abs(xs.max() + 1 - x1) < 2
+        assert abs(ys.min() - y0) < 2 and abs(ys.max() + 1 - y1) < 2
+        possible_HW = made.candidates.sets_KC[made.candidates.index_HW][..., 1]
+        assert possible_HW[red_HW].mean() > 0.95 and not possible_HW[: max(int(y0) - 1, 0)].any()
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.5, 0.74, 1.0, 1.7])
+def test_the_map_lands_where_it_says(disc, scale):
+    image_HW3, labels = disc.loaded()
+    matrix_23 = np.array([[scale, 0, 10.0], [0, scale, 5.0]])
+    image_HW3, candidates = apply_map(image_HW3, labels, WORDS, matrix_23, (240, 320))
+    ys, xs = np.nonzero(is_red(image_HW3))
+    assert xs.mean() + 0.5 == pytest.approx(80.5 * scale + 10, abs=0.6)
+    assert ys.mean() + 0.5 == pytest.approx(60.5 * scale + 5, abs=0.6)
+    ys, xs = np.nonzero(candidates.labels() == 1)
+    assert xs.mean() + 0.5 == pytest.approx(80.5 * scale + 10, abs=0.6)
+
+
+def test_rare_classes_attract_crops(tmp_path):
+    image, ids = Image.new("RGB", (400, 300), GREY), Image.new("L", (400, 300), 0)
+    ImageDraw.Draw(image).rectangle((350, 250, 365, 265), fill=BLUE)
+    ImageDraw.Draw(ids).rectangle((350, 250, 365, 265), fill=2)
+    image.save(tmp_path / "dot.png")
+    ids.save(tmp_path / "mask.png")
+    photo = Photo("dot", tmp_path / "dot.png", (Mask(tmp_path / "mask.png"),), WORDS)
+
+    def share(rare):
+        augment = PLAIN.model_copy(update={"rare": rare})
+        made = [crop_of(photo, seed, augment, rarity={0: 1.0, 2: 50.0}).candidates for seed in range(40)]
+        return np.mean([(m.labels() == 2).any() for m in made])
+
+    assert share(1.0) > 0.9 and share(0.0) < 0.5
+
+
+def test_a_crop_depends_on_seed_epoch_and_index_alone(disc):
+    crops = Crops([disc, disc], Augment(), CROP, 100, {0: 1.0, 1: 3.0}, seed=7)
+    once, _ = crops[3, 1]
+    crops[0, 0]
+    again, _ = crops[3, 1]
+    assert np.array_equal(once.image_HW3, again.image_HW3)
+    assert np.array_equal(once.candidates.index_HW, again.candidates.index_HW)
+    others = [crops[3, 0], crops[4, 1], Crops([disc, disc], Augment(), CROP, 100, {}, seed=8)[3, 1]]
+    assert not any(np.array_equal(once.image_HW3, other.image_HW3) for other, _ in others)
+
+
+def test_the_number_of_threads_changes_no_colour(tmp_path):
+    """A sum in another order must not show."""
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    photo = Photo("noise", tmp_path / "noise.png", (Tags(frozenset({"disc"})),), WORDS)
+    threads, made = cv2.getNumThreads(), {}
+    try:
+        for count in (1, 2, 4):
+            cv2.setNumThreads(count)
+            made[count] = [crop_of(photo, seed, Augment(), (512, 512)).image_HW3 for seed in range(6)]
+    finally:
+        cv2.setNumThreads(threads)
+    for count in (2, 4):
+        assert all(np.array_equal(a, b) for a, b in zip(made[1], made[count], strict=True))
+
+
+def test_colours_change_as_they_are_named():
+    image_HW3 = np.random.default_rng(0).integers(60, 190, (20, 20, 3)).astype(np.uint8)
+
+    class Fixed:
+        """A generator that draws what it is told."""
+
+        def __init__(self, factors, hue=0.0):
+            self.draws = [np.array(factors), hue]
+
+        def uniform(self, *_):
+            return self.draws.pop(0)
+
+    def changed(*factors):
+        return recoloured(image_HW3, Augment(colour=0.3, hue=0.1), Fixed(factors)).astype(float)
+
+    assert np.array_equal(changed(1, 1, 1), image_HW3)
+    assert np.abs(changed(1.2, 1, 1) - 1.2 * image_HW3.astype(float)).max() <= 1
+    grey_HW = image_HW3 @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(changed(1, 0.5, 1) - (0.5 * image_HW3 + 0.5 * grey_HW.mean())).max() <= 1
+    assert np.abs(changed(1, 1, 0) - grey_HW[..., None]).max() <= 1
+    turned = recoloured(image_HW3, Augment(colour=0, hue=0.5), Fixed((1, 1, 1), 1 / 3)).astype(int)
+    assert np.abs(turned - image_HW3[..., [2, 0, 1]].astype(int)).max() <= 1  # a third of a turn: red to green
