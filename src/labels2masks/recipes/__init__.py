@@ -72,6 +72,8 @@ def train(
     changes: dict[str, Any] = {"weights": str(weights), "seed": seed}
     if network is not None or encoder is not None:
         changes |= {"network": network or base.network, "encoder": encoder}
+        if changes["network"] != base.network or encoder is None:
+            changes["options"] = {}
     changes |= {k: v for k, v in {"epochs": epochs, "minutes": minutes, "size": size}.items() if v is not None}
     return follow(
         data,

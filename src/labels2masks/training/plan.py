@@ -333,7 +333,7 @@ def _sized(settings: Settings, seen: _Seen) -> Settings:
         limit = 768 if gpu else 512
         # Four fifths of a photo: context enough, and a third fewer pixels to pay for.
         crop = tuple(int(max(32, min(limit, 0.8 * side) // 32 * 32)) for side in sides)  # type: ignore[assignment]
-    return settings.model_copy(update={"size": size, "crop": crop, "batch": settings.batch or (16 if gpu else 4)})
+    return settings.model_copy(update={"size": size, "crop": crop, "batch": settings.batch or (16 if gpu else 8)})
 
 
 def _by_source_id(photos: Sequence[Photo], classes: Classes, rarity_C: np.ndarray) -> dict[int, float]:

@@ -40,7 +40,7 @@ class Optimiser(_Strict):
     clip: largest gradient norm."""
 
     name: Literal["adamw", "sgd"] = "adamw"
-    rate: float = Field(1e-3, gt=0)
+    rate: float = Field(1.5e-3, gt=0)
     encoder: float = 0.3
     weight_decay: float = 0.01
     momentum: float = 0.9
@@ -63,11 +63,13 @@ class Loss(_Strict):
 
 
 class Settings(_Strict):
-    """epochs and minutes None: the plan takes 60 epochs, on a machine without a GPU at most 30 minutes.
+    """options: further arguments of the network's class. epochs and minutes None: the plan takes 60 epochs,
+    on a machine without a GPU at most 30 minutes.
     batch_norm: statistics of each batch (train), of the weights (frozen), or recomputed over the
     training photos at the end. early_stop: validations without a gain before stopping, 0 = never."""
 
     network: str = "deeplab_v3plus"
+    options: dict[str, Any] = {}
     encoder: str | None = "tf_efficientnet_lite0"
     weights: str = "auto"
     epochs: Above0 | None = None
@@ -76,7 +78,7 @@ class Settings(_Strict):
     crop: tuple[Count, Count] | None = None
     batch: Count | None = None
     batch_norm: Literal["train", "frozen", "recomputed"] = "train"
-    validations: int = Field(5, gt=0)
+    validations: int = Field(3, gt=0)
     early_stop: int = Field(0, ge=0)
     precision: Literal["float32", "bfloat16"] | None = None
     memory_format: Literal["contiguous", "channels_last"] | None = None

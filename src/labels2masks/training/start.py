@@ -19,7 +19,7 @@ def built(s: Settings, classes: int) -> nn.Module:
     """The network with its starting weights; the new layers are drawn from the seed."""
     torch.manual_seed(s.seed)
     weights = None if s.weights == "none" or is_run(s.weights) else s.weights
-    network = networks.build(s.network, classes, encoder=s.encoder, weights=weights)
+    network = networks.build(s.network, classes, encoder=s.encoder, weights=weights, settings=s.options)
     network.working_size = s.size  # type: ignore[assignment]
     return network
 
