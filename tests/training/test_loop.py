@@ -348,7 +348,7 @@ def test_two_processes_follow_one_plan_to_the_same_weights(photos, tmp_path, mon
         capture_output=True, text=True, env=environment, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("done 1") == 2
+    assert done.stdout.count("done") == done.stdout.count("1") == 2  # the two may print into each other
     assert done.stderr.count("the run is in") == 1  # the main process alone speaks and writes
     two = train(data, out=tmp_path / "run", resume=True, say=lambda text: None)
     one = train(data, out=tmp_path / "one", plan=file, say=lambda text: None)
