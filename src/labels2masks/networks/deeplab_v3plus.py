@@ -62,7 +62,7 @@ class DeepLabV3Plus(nn.Module):
         }
         self.encoder = build_encoder(encoder, weights, output_stride)
         if multi_grid:
-            _spread(self.encoder.features.layer4, tuple(multi_grid))
+            spread(self.encoder.features.layer4, tuple(multi_grid))
         small = sum(p.numel() for p in self.encoder.parameters()) < 10_000_000
         width = width or (128 if small else 256)
         fine = min(i for i, g in enumerate(self.encoder.grids) if g.stride_y >= 4)
@@ -113,7 +113,7 @@ def deeplab_v3plus_resnet101(classes: int, weights: str | Path | None = None) ->
     return network
 
 
-def _spread(stage: nn.Module, factors: tuple[int, ...]) -> None:
+def spread(stage: nn.Module, factors: tuple[int, ...]) -> None:
     """Multiply the last-stage dilation (2 at output stride 16) by one factor per unit."""
     base = stage[-1].conv2.dilation[0]
     for unit, factor in zip(stage, factors, strict=True):

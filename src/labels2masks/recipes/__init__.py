@@ -1,6 +1,6 @@
 """A recipe is a function that returns the settings of a run; `train` is the verb that follows one.
 
-A recipe is a file here and a line in `RECIPES`. The paper settings of the published systems come beside their networks.
+`everyday` is for a person's own photos; the settings of the papers are functions in `published`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, did_you_mean
+from ..formats.dataset import Dataset
+from ..formats.open import open_dataset
+from ..networks import NETWORKS
 from ..training import Settings
 from ..training import train as follow
 from .everyday import everyday
+from .published import PUBLISHED
 
 if TYPE_CHECKING:
-    from ..formats.dataset import Dataset
     from ..run import Run
 
-RECIPES: dict[str, Callable[[], Settings]] = {"everyday": everyday}
+RECIPES: dict[str, Callable[[], Settings]] = {recipe.__name__: recipe for recipe in (everyday, *PUBLISHED)}
 
 
 def available() -> list[dict[str, Any]]:
@@ -36,7 +39,7 @@ def available() -> list[dict[str, Any]]:
 
 
 def train(
-    data: Dataset,
+    data: Dataset | Path | str,
     recipe: str = "auto",
     network: str | None = None,
     encoder: str | None = None,
@@ -53,7 +56,7 @@ def train(
     plan: Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Train a network on whatever labels `data` has; returns the finished run, scored where there are masks.
+    """Train a network on whatever labels `data` (a data set, or where it lies) has; returns the finished run, scored where there are masks.
 
     recipe: a name of `RECIPES`; "auto" is the everyday one, which takes every mixture of label kinds.
     network, encoder: a family with its encoder, or a published name alone; None = the recipe's.
@@ -68,6 +71,9 @@ def train(
     """
     if recipe != "auto" and recipe not in RECIPES:
         raise UsageError(f"unknown recipe {recipe!r}{did_you_mean(recipe, [*RECIPES, 'auto'])}")
+    if network is not None and network not in NETWORKS:
+        raise UsageError(f"unknown network {network!r}{did_you_mean(network, NETWORKS)}")
+    data = data if isinstance(data, Dataset) else open_dataset(data)
     base = RECIPES["everyday" if recipe == "auto" else recipe]()
     changes: dict[str, Any] = {"weights": str(weights), "seed": seed}
     if network is not None or encoder is not None:
