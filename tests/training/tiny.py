@@ -28,6 +28,7 @@ FAST = {
     "workers": 0,
     "precision": "float32",
     "memory_format": "contiguous",
+    "optimiser.rate": 1e-3,
 }
 
 
