@@ -20,6 +20,7 @@ from pathlib import Path
 from torch import nn
 
 from ..errors import UsageError, did_you_mean
+from .deeplab_v3 import DeepLabV3, deeplab_v3_resnet101
 from .deeplab_v3plus import DeepLabV3Plus, deeplab_v3plus_resnet101
 from .fcn import FCN8s, FCN16s, FCN32s
 from .linear import Linear
@@ -39,6 +40,7 @@ class Entry:
 
 
 _FCN = "Long, Shelhamer, Darrell, arXiv 1411.4038"
+_V3 = "Chen, Papandreou, Schroff, Adam, arXiv 1706.05587"
 
 NETWORKS: dict[str, Entry] = {
     "fcn32s": Entry(FCN32s, True, _FCN, 2015, "63.6 mIoU, VOC 2011 val without SBD train", 136_152_917),
@@ -46,6 +48,8 @@ NETWORKS: dict[str, Entry] = {
     "fcn8s": Entry(FCN8s, True, _FCN, 2015, "65.5 mIoU, VOC 2011 val without SBD train", 134_489_759),
     "unet": Entry(UNet, True, "Ronneberger, Fischer, Brox, arXiv 1505.04597", 2015, None, 31_033_045),
     "linear": Entry(Linear, True, "Hariharan et al., arXiv 1411.5752 (hypercolumns)", 2015),
+    "deeplab_v3": Entry(DeepLabV3, True, _V3, 2017),
+    "deeplab_v3_resnet101": Entry(deeplab_v3_resnet101, False, _V3, 2017, "77.21 mIoU, VOC 2012 val", 58_040_661),
     "deeplab_v3plus": Entry(DeepLabV3Plus, True, "Chen et al., arXiv 1802.02611", 2018),
     "deeplab_v3plus_resnet101": Entry(
         deeplab_v3plus_resnet101,
@@ -97,6 +101,7 @@ def available() -> list[dict]:
 
 __all__ = [
     "NETWORKS",
+    "DeepLabV3",
     "DeepLabV3Plus",
     "FCN8s",
     "FCN16s",
@@ -105,5 +110,6 @@ __all__ = [
     "UNet",
     "available",
     "build",
+    "deeplab_v3_resnet101",
     "deeplab_v3plus_resnet101",
 ]

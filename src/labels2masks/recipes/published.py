@@ -27,4 +27,9 @@ def deeplab_v3plus_resnet101() -> Settings:
     )
 
 
-PUBLISHED = (deeplab_v3plus_resnet101,)
+def deeplab_v3_resnet101() -> Settings:
+    """Chen et al. 2017: the first of its two rounds; the second freezes batch norms at output stride 8 and 0.001."""
+    return deeplab_v3plus_resnet101().model_copy(update={"network": "deeplab_v3_resnet101"})
+
+
+PUBLISHED = (deeplab_v3_resnet101, deeplab_v3plus_resnet101)
