@@ -17,7 +17,7 @@ ORDER = [
     *("errors", "files", "progress", "kernels"),  # what every stage may use
     *("classes", "grid", "labels", "formats", "sample", "narrowing", "encoders", "networks", "cues", "losses"),
     *("prediction", "evaluation", "run", "training", "report", "recipes", "deployment"),
-    *("demo", "demonstration", "diagnosis", "listing", "cli", "__main__"),  # the front door
+    *("demonstration", "diagnosis", "listing", "cli", "__main__"),  # the front door
 ]
 REACHES_DOWN = {"run"}  # its methods are short cuts to the verbs below; only its own imports are held to the order
 WITHOUT_TORCH = ("classes", "grid", "labels", "formats", "formats.open", "formats.splitting", "formats.convert")

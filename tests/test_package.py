@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import labels2masks as l2m
-from labels2masks.demo import demo
+from labels2masks.demonstration import demo
 from labels2masks.errors import UsageError
 from labels2masks.labels import Mask, kind_name
 from labels2masks.sample import KINDS, draw_photo, make_sample
@@ -23,7 +23,7 @@ PACKAGE = ROOT / "src" / "labels2masks"
 ORDER = (
     ["errors", "files", "progress", "classes", "grid", "labels", "formats", "kernels", "narrowing", "encoders"]
     + ["networks", "cues", "losses", "prediction", "run", "evaluation", "training", "report", "recipes", "deployment"]
-    + ["listing", "diagnosis", "sample", "demo", "cli"]
+    + ["listing", "diagnosis", "sample", "demonstration", "cli"]
 )
 
 

@@ -28,7 +28,7 @@ _NAMES = {
     "predict": "prediction.predict:predict",
     "evaluate": "evaluation.evaluate:evaluate",
     "export": "deployment.onnx:export",
-    "demo": "demo:demo",
+    "demo": "demonstration:demo",
     "doctor": "diagnosis:doctor",
     "list": "listing:list_what",
     # one image in, arrays out

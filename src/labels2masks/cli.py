@@ -42,6 +42,9 @@ Merge = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N")]
 GroupBy = Annotated[str | None, typer.Option("--group-by", metavar="REGEX", help="Photos that belong together.")]
+Levels = Annotated[
+    str | None, typer.Option("--levels", metavar="LOW HIGH|percentile", help="Black and white of 16-bit images.")
+]
 Tta = Annotated[bool, typer.Option("--tta", help="Average mirrored and scaled views.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
 
@@ -65,11 +68,12 @@ def check(
     classes: ChosenClasses = None,
     others: Others = "void",
     merge: Merge = None,
+    levels: Levels = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """What is in a data set, what is wrong with it, and a contact sheet."""
-    result = l2m.check(_opened(data, classes, others, merge), out=out, split=split)
+    result = l2m.check(_opened(data, classes, others, merge, levels), out=out, split=split)
     from .report.check import check_text
 
     _tell(result, json, check_text(result))
@@ -95,6 +99,7 @@ def train(
     classes: ChosenClasses = None,
     others: Others = "void",
     merge: Merge = None,
+    levels: Levels = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Any setting; may be repeated.")
     ] = None,
@@ -107,7 +112,7 @@ def train(
     if resume and out is None:
         raise UsageError("--resume needs --out: the folder of the run to go on with")
     run = l2m.train(
-        _opened(data, classes, others, merge),
+        _opened(data, classes, others, merge, levels),
         recipe=recipe,
         network=network,
         encoder=encoder,
@@ -124,7 +129,9 @@ def train(
         plan=plan,
         settings=_settings(changes or ()),
     )
-    _tell({"run": run.folder, **run.metrics}, json, "")  # it tells as it goes
+    miou = run.metrics.get("miou")
+    text = f"{run.folder}: not scored" if miou is None else f"{run.folder}: mIoU {100 * miou:.1f}"
+    _tell({"run": run.folder, **run.metrics}, json, text)
 
 
 @app.command()
@@ -134,9 +141,7 @@ def predict(
     out: Out = None,
     also: Annotated[str, typer.Option("--also", metavar="polygons,coco,csv,scores", help="Written beside.")] = "",
     tta: Tta = False,
-    levels: Annotated[
-        str | None, typer.Option("--levels", metavar="LOW HIGH|percentile", help="Black and white of 16-bit images.")
-    ] = None,
+    levels: Levels = None,
     shard: Annotated[str | None, typer.Option("--shard", metavar="I/N", help="The I-th of N equal parts.")] = None,
     json: Json = False,
     debug: Debug = False,
@@ -154,11 +159,12 @@ def evaluate(
     classes: ChosenClasses = None,
     others: Others = "void",
     merge: Merge = None,
+    levels: Levels = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Score a run, or a folder of masks, against the masks of a data set."""
-    result = l2m.evaluate(run, _opened(data, classes, others, merge), split=split, tta=tta)
+    result = l2m.evaluate(run, _opened(data, classes, others, merge, levels), split=split, tta=tta)
     from .evaluation.table import as_text
 
     _tell(result, json, as_text(result))
@@ -299,7 +305,7 @@ def _levels(text: str | None) -> Any:
     return tuple(parts)
 
 
-def _opened(path: Path, classes: str | None, others: str, merge: Sequence[str] | None) -> Any:
+def _opened(path: Path, classes: str | None, others: str, merge: Sequence[str] | None, levels: str | None) -> Any:
     """The data set at a path with its classes chosen."""
     joined: dict[str, list[str]] = {}
     for text in (part for words in merge or () for part in words.split(",")):
@@ -307,7 +313,7 @@ def _opened(path: Path, classes: str | None, others: str, merge: Sequence[str] |
         if not (equals and name and all(parts.split("+"))):
             raise UsageError(f"--merge takes OLD+OLD=NEW, such as bus+car=vehicle; got {text!r}")
         joined.setdefault(name.strip(), []).extend(p.strip() for p in parts.split("+"))
-    return l2m.open(path, classes=_words(classes), others=others, merge=joined or None)
+    return l2m.open(path, classes=_words(classes), others=others, merge=joined or None, levels=_levels(levels))
 
 
 def _words(text: str | None) -> list[str] | None:
