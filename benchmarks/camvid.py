@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 
-import labels2masks as l2m
 from accuracy import DATA, arguments, row, table, trained
+
+import labels2masks as l2m
 
 PUBLISHED = {"SegNet (VGG16), test": 46.4, "DeepLab-LargeFOV (VGG16), test": 61.6, "Dilation8 (VGG16), test": 65.3}
 

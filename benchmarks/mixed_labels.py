@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from accuracy import DATA, arguments, row, table, trained
 
 import labels2masks as l2m
-from accuracy import DATA, arguments, row, table, trained
 from labels2masks.labels import kind_name
 
 CLASSES = ["cat", "cow", "dog", "horse", "person", "sheep"]

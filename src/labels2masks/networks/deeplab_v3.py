@@ -41,7 +41,8 @@ class DeepLabV3(nn.Module):
     ) -> None:
         """multi_grid: factors on the dilation of the units of the last ResNet stage (section 3.2)."""
         super().__init__()
-        self.name, self.encoder_name, self.classes = "deeplab_v3", encoder, classes
+        self.name, self.classes = "deeplab_v3", classes
+        self.encoder_name: str | None = encoder
         self.settings = {"output_stride": output_stride, "width": width, "multi_grid": list(multi_grid)}
         self.encoder = build_encoder(encoder, weights, output_stride)
         if multi_grid:

@@ -56,7 +56,9 @@ def train(
     plan: Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Train a network on whatever labels `data` (a data set, or where it lies) has; returns the finished run, scored where there are masks.
+    """Train a network on whatever labels `data` has; returns the finished run, scored where there are masks.
+
+    data: a data set, or the path of one.
 
     recipe: a name of `RECIPES`; "auto" is the everyday one, which takes every mixture of label kinds.
     network, encoder: a family with its encoder, or a published name alone; None = the recipe's.
