@@ -19,6 +19,7 @@ DATA = Path(os.environ.get("L2M_DATA", Path(__file__).resolve().parents[2] / "sh
 def arguments(about: str, minutes: float) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=minutes, help="time to train, plan and validation included")
+    parser.add_argument("--weights", default="auto", help="auto, or an earlier run to go on from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for the runs")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=VALUE", help="a training setting")
@@ -35,6 +36,7 @@ def trained(data: l2m.Dataset, options: argparse.Namespace, out: Path, val: str)
         train="train",
         val=val,
         minutes=options.minutes,
+        weights=options.weights,
         seed=options.seed,
         out=out,
         resume=out.exists(),

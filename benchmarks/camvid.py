@@ -11,6 +11,7 @@ size of the thing, not as a race.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from accuracy import DATA, arguments, row, table, trained
 
@@ -32,6 +33,7 @@ def main() -> None:
         "batch": plan["settings"]["batch"],
         "crop": plan["settings"]["crop"],
         "seed": options.seed,
+        "weights": Path(options.weights).name,
         "boundary_f1": scores["boundary_f1"],
     }
     value = 100 * scores["miou"]
