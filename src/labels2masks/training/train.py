@@ -286,7 +286,7 @@ def _finish(
         _leave_out(folder, unreadable)
     scores = confusion.scores() if confusion.counts.any() else {}
     card = protocol_card(
-        data=plan.data,
+        data=Path(plan.data).name if plan.data else "joined data sets",  # a name: the file may travel
         split=plan.split_origin if scores else "none: not scored",
         photos=photos if scores else 0,
         labels=plan.kinds,
