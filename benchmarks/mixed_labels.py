@@ -3,7 +3,7 @@
     python benchmarks/mixed_labels.py --kinds masks --minutes 13 --set size=400
     python benchmarks/mixed_labels.py --kinds masks --minutes 7 --set size=400 --weights runs/animals-masks-0 \\
         --out runs/second --set 'crop=[320,320]' --set 'augment.scale=[0.7,1.4]' --set optimiser.rate=0.001
-    python benchmarks/mixed_labels.py --kinds mixed --minutes 8 --set size=400 --set 'crop=[320,320]'
+    python benchmarks/mixed_labels.py --kinds mixed --minutes 5 --set size=400 --set 'crop=[320,320]'
 
 The second goes on from the first with crops and zooms closer to whole photos; results/mixed_labels.json holds all.
 
