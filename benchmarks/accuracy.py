@@ -15,6 +15,11 @@ import labels2masks as l2m
 
 DATA = Path(os.environ.get("L2M_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
+COMMIT = subprocess.run(
+    ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+).stdout.strip()
+"""Read when the benchmark starts: what is committed while it runs is not what it measures."""
+
 
 def arguments(about: str, minutes: float) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -54,9 +59,7 @@ def row(claim: str, value: float, unit: str, peer: str, peer_value: float | None
         "peer_value": peer_value,
         "ratio": round(value / peer_value, 3) if peer_value else None,
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
-        ).stdout.strip(),
+        "commit": COMMIT,
         "settings": settings,
     }
 
