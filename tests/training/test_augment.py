@@ -12,7 +12,7 @@ from labels2masks.formats.dataset import Photo
 from labels2masks.labels import Box, Boxes, Mask, Point, Points, Tags
 from labels2masks.labels.candidates import INK, VOID_ROW
 from labels2masks.training.augment import FILL, apply_map, recoloured, training_crop
-from labels2masks.training.batches import Crops
+from labels2masks.training.batches import Crops, Stream, loader
 from labels2masks.training.settings import Augment
 
 CLASSES = Classes(("ground", "disc", "dot"), background="ground")
@@ -132,13 +132,22 @@ def test_rare_classes_attract_crops(tmp_path):
 
 def test_a_crop_depends_on_seed_epoch_and_index_alone(disc):
     crops = Crops([disc, disc], Augment(), CROP, 100, {0: 1.0, 1: 3.0}, seed=7)
-    once, _ = crops[3, 1]
-    crops[0, 0]
-    again, _ = crops[3, 1]
+    once, _ = crops[3, 1, True]
+    crops[0, 0, True]
+    again, _ = crops[3, 1, True]
     assert np.array_equal(once.image_HW3, again.image_HW3)
     assert np.array_equal(once.candidates.index_HW, again.candidates.index_HW)
-    others = [crops[3, 0], crops[4, 1], Crops([disc, disc], Augment(), CROP, 100, {}, seed=8)[3, 1]]
+    others = [crops[3, 0, True], crops[4, 1, True], Crops([disc, disc], Augment(), CROP, 100, {}, seed=8)[3, 1, True]]
     assert not any(np.array_equal(once.image_HW3, other.image_HW3) for other, _ in others)
+
+
+def test_a_run_settles_on_whole_crops_and_mild_zooms(disc):
+    crops = Crops([disc] * 3, PLAIN.model_copy(update={"scale": (0.25, 4.0), "settle": 0.5}), (160, 240), None, {}, 0)
+    sizes = [step.images_N3HW.shape[2:] for step in loader(crops, Stream(3, 2, 0, 4, 0, settles=2), 0)]
+    assert sizes == [(128, 192), (128, 192), (160, 240), (160, 240)]
+    assert crops.shown[True][0].scale == (0.5, 2.0)
+    never = Crops([disc] * 3, PLAIN.model_copy(update={"settle": 0.0}), (160, 240), None, {}, 0)
+    assert [step.images_N3HW.shape[2:] for step in loader(never, Stream(3, 2, 0, 1, 0), 0)] == [(160, 240)]
 
 
 def test_the_number_of_threads_changes_no_colour(tmp_path):

@@ -89,7 +89,7 @@ def test_recomputed_statistics_are_plain_means(photos, tmp_path):
     crops = Crops(photos.photos, s.augment, s.crop, s.size, plan.rarity, s.seed)
     means, variances = [], []
     with torch.no_grad():
-        for batch in loader(crops, Stream(12, s.batch, 4, 7, s.seed), 0):
+        for batch in loader(crops, Stream(12, s.batch, 4, 7, s.seed, plan.settles), 0):
             maps = network.encoder(batch.images_N3HW.float() / 128 - 1)
             means.append(maps.mean((0, 2, 3)))
             variances.append(maps.var((0, 2, 3)))

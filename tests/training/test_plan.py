@@ -25,7 +25,7 @@ WORDS = Vocabulary.same(CLASSES)
 
 
 def planned(data, train=None, val="none", group_by=None, seconds=0.5, **changes):
-    return make_plan(data, settings(**changes), train, val, group_by, lambda s, classes: (s, seconds))
+    return make_plan(data, settings(**changes), train, val, group_by, lambda s, classes: (s, seconds, seconds / 2))
 
 
 def noise_photo(folder, name, labels, height=48, width=64, seed=None):
@@ -68,8 +68,12 @@ def test_defaults_come_from_the_data(photos):
 
 def test_minutes_become_steps(photos):
     plan, _ = planned(photos, minutes=10, seconds=0.5)
-    assert plan.steps == pytest.approx(10 * 60 * 0.9 / 0.5, rel=0.01)
+    # A tenth is kept for all else; seven tenths of the steps are the early ones, here of half the seconds.
+    assert plan.steps == round(10 * 60 * 0.9 / (0.7 * 0.25 + 0.3 * 0.5))
     assert plan.expected_minutes == pytest.approx(10, rel=0.02)
+    assert plan.seconds_to(plan.steps) == pytest.approx(10 * 60 * 0.9, rel=0.01)
+    whole, _ = planned(photos, minutes=10, seconds=0.5, augment__settle=0)
+    assert whole.settles is None and whole.steps == round(10 * 60 * 0.9 / 0.5)
     folds, _ = planned(photos, val="auto", minutes=10, seconds=0.5)  # the minutes cover all six trainings
     assert folds.steps == pytest.approx(plan.steps / 6, rel=0.01)
     for bad in (0, -1, float("inf"), float("nan")):

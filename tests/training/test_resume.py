@@ -248,11 +248,11 @@ def test_another_class_list_and_a_broken_plan_are_refused(data, uninterrupted, t
 def test_the_stream_starts_anywhere(photos):
     whole = list(Stream(12, 5, 0, 9, seed=3))
     assert list(Stream(12, 5, 4, 9, seed=3)) == whole[4:]
-    halves = [list(Stream(12, 5, 0, 9, 3, process, 2)) for process in (0, 1)]
+    halves = [list(Stream(12, 5, 0, 9, 3, None, process, 2)) for process in (0, 1)]
     assert [a[::1] for a in halves[0]] == [keys[0::2] for keys in whole]
     assert sorted(k for keys in halves[0] + halves[1] for k in keys) == sorted(k for keys in whole for k in keys)
     first_pass = [k for keys in whole for k in keys][:12]
-    assert sorted(i for _, i in first_pass) == list(range(12))
+    assert sorted(i for _, i, _ in first_pass) == list(range(12))
 
 
 def test_hardly_a_photo_reads_one_line_even_from_a_worker(photos, tmp_path):

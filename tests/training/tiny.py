@@ -62,7 +62,7 @@ def settings(**changes: object) -> Settings:
 
 def plan_for(data: Dataset, steps: int = 6, every: int = 3, val: str = "none", **changes: object) -> Plan:
     """A plan of so many steps; `optimiser__rate=1` changes a setting of a part."""
-    made, _ = make_plan(data, settings(**changes), None, val, None, lambda s, classes: (s, 0.01))
+    made, _ = make_plan(data, settings(**changes), None, val, None, lambda s, classes: (s, 0.01, 0.01))
     return made.model_copy(update={"steps": steps, "checkpoint_every": every})
 
 

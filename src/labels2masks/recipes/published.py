@@ -19,7 +19,7 @@ def deeplab_v3plus_resnet101() -> Settings:
         epochs=30_000 * 16 / VOC_TRAINAUG,
         crop=(513, 513),
         batch=16,
-        augment=Augment(scale=(0.5, 2.0), rotate=0, rare=0, colour=0, hue=0),
+        augment=Augment(scale=(0.5, 2.0), settle=0, rotate=0, rare=0, colour=0, hue=0),
         optimiser=Optimiser(
             name="sgd", rate=0.007, encoder=1.0, weight_decay=1e-4, schedule="poly", warmup=0, ema=0, clip=1e6
         ),

@@ -31,6 +31,16 @@ GREY = np.array([0.299, 0.587, 0.114])
 """Luma of RGB (BT.601)."""
 
 
+def early_crop(crop: tuple[int, int]) -> tuple[int, int]:
+    """The crop of the steps before the run settles: four fifths of the sides, in steps of 32 px."""
+    return tuple(min(side, max(32, round(0.8 * side / 32) * 32)) for side in crop)  # type: ignore[return-value]
+
+
+def settled(augment: Augment) -> Augment:
+    """Half the zoom, in octaves."""
+    return augment.model_copy(update={"scale": tuple(zoom**0.5 for zoom in augment.scale)})
+
+
 @dataclass(frozen=True)
 class Crop:
     """image_HW3: uint8 RGB. candidates: HW. name: the photo's."""

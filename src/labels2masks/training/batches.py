@@ -17,7 +17,7 @@ from ..errors import DataError
 from ..formats.dataset import Photo
 from ..losses import Batch, collate
 from ..prediction.ahead import ahead
-from .augment import Crop, training_crop
+from .augment import Crop, early_crop, settled, training_crop
 from .settings import Augment
 
 
@@ -31,8 +31,12 @@ class Step:
     skipped: list[tuple[str, str]]
 
 
+Key = tuple[int, int, bool]
+"""(pass over the photos, photo, has the run settled?): what a crop depends on."""
+
+
 class Crops:
-    """Item (epoch, index): the crop of photo `index` in pass `epoch`. An unreadable photo gives way to another."""
+    """Item (epoch, index, settled): the crop of that photo in that pass. An unreadable photo gives way to another."""
 
     def __init__(
         self,
@@ -43,20 +47,23 @@ class Crops:
         rarity: dict[int, float],
         seed: int,
     ):
-        self.photos, self.augment, self.crop, self.size = list(photos), augment, crop, size
-        self.rarity, self.seed = rarity, seed
+        self.photos, self.size, self.rarity, self.seed = list(photos), size, rarity, seed
+        self.shown = {False: (augment, early_crop(crop)), True: (settled(augment), crop)}
+        if augment.settle == 0:
+            self.shown = {False: (augment, crop)}
 
     def __len__(self) -> int:
         return len(self.photos)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Crop, list[tuple[str, str]]]:
-        epoch, index = key
+    def __getitem__(self, key: Key) -> tuple[Crop, list[tuple[str, str]]]:
+        epoch, index, has_settled = key
+        augment, crop_size = self.shown[has_settled]
         skipped = []
         for attempt in range(10):
             draw = np.random.default_rng([self.seed, epoch, index, attempt])
             photo = self.photos[index if attempt == 0 else int(draw.integers(len(self.photos)))]
             try:
-                crop = training_crop(photo, self.augment, self.crop, self.size, self.rarity, draw)
+                crop = training_crop(photo, augment, crop_size, self.size, self.rarity, draw)
             except DataError as error:
                 skipped.append((photo.name, str(error)))
                 continue
@@ -65,16 +72,29 @@ class Crops:
 
 
 class Stream:
-    """The (epoch, index) lists of steps `start` .. `stop` - 1, this process's share of each batch."""
+    """The keys of steps `start` .. `stop` - 1, this process's share of each batch.
 
-    def __init__(self, photos: int, batch: int, start: int, stop: int, seed: int, process: int = 0, processes: int = 1):
+    settles: the step from which on the run has settled; None = it never does.
+    """
+
+    def __init__(
+        self,
+        photos: int,
+        batch: int,
+        start: int,
+        stop: int,
+        seed: int,
+        settles: int | None = None,
+        process: int = 0,
+        processes: int = 1,
+    ):
         self.photos, self.batch, self.start, self.stop, self.seed = photos, batch, start, stop, seed
-        self.process, self.processes = process, processes
+        self.settles, self.process, self.processes = stop if settles is None else settles, process, processes
 
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Key]]:
         order: dict[int, np.ndarray] = {}
         for step in range(self.start, self.stop):
             keys = []
@@ -82,7 +102,7 @@ class Stream:
                 epoch, place = divmod(position, self.photos)
                 if epoch not in order:
                     order = {epoch: np.random.default_rng([self.seed, epoch]).permutation(self.photos)}
-                keys.append((epoch, int(order[epoch][place])))
+                keys.append((epoch, int(order[epoch][place]), step >= self.settles))
             yield keys[self.process :: self.processes]
 
 
@@ -95,7 +115,7 @@ def loader(crops: Crops, stream: Stream, workers: int) -> Iterator[Step]:
     """
     cv2.setNumThreads(1)  # the cores belong to the training step
 
-    def made(keys: list[tuple[int, int]]) -> Step:
+    def made(keys: list[Key]) -> Step:
         return _joined([crops[key] for key in keys])
 
     return ahead(made, stream, workers) if workers else map(made, stream)

@@ -110,7 +110,8 @@ def fit(
     trained, optimiser = accelerator.prepare(Heads(network), optimiser)
     crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed)
     stop = start if history.stopped_early else plan.steps
-    stream = Stream(len(photos), s.batch, start, stop, s.seed, accelerator.process_index, accelerator.num_processes)
+    here, everywhere = accelerator.process_index, accelerator.num_processes
+    stream = Stream(len(photos), s.batch, start, stop, s.seed, plan.settles, here, everywhere)
     weights_C = torch.tensor(plan.class_weights, device=accelerator.device)
     if all(w == 1 for w in plan.class_weights):
         weights_C = None  # type: ignore[assignment]
@@ -348,7 +349,7 @@ def _recompute_batch_norm(network: nn.Module, crops: Crops, s: Settings, plan: P
     network.train()
     assert s.batch
     passes = math.ceil(len(crops) / s.batch)
-    stream = Stream(len(crops), s.batch, plan.steps, plan.steps + passes, s.seed)
+    stream = Stream(len(crops), s.batch, plan.steps, plan.steps + passes, s.seed, plan.settles)
     with torch.no_grad():
         for step, batch in enumerate(loader(crops, stream, 0), plan.steps):
             torch.manual_seed((s.seed << 32) + step)

@@ -16,8 +16,9 @@ from .settings import Settings
 from .start import built
 
 
-def measure(data: Dataset, settings: Settings, classes: int) -> tuple[Settings, float]:
-    """The fastest of the four combinations of precision and memory format here, and its seconds a step.
+def measure(data: Dataset, settings: Settings, classes: int) -> tuple[Settings, float, float]:
+    """The fastest of the four combinations of precision and memory format here; its seconds a step with whole crops,
+    and with those from before the run settles.
 
     The four are compared on two crops (where bfloat16 is emulated, whole batches would take minutes), the best one is
     then timed on this process's share of a batch. A combination that a setting fixes is not varied.
@@ -28,17 +29,20 @@ def measure(data: Dataset, settings: Settings, classes: int) -> tuple[Settings, 
     labelled = [p for p in data if p.labels][: 4 * settings.batch]
     crops = Crops(labelled, settings.augment, settings.crop, settings.size, {}, settings.seed)
 
-    def batch(count: int) -> Step:
-        return next(iter(loader(crops, Stream(len(labelled), count, 0, 1, settings.seed), 0)))
+    def batch(count: int, settles: int | None) -> Step:
+        return next(iter(loader(crops, Stream(len(labelled), count, 0, 1, settings.seed, settles), 0)))
 
-    small, best = batch(2), (float("inf"), settings)
+    settles = 0 if settings.augment.settle else None
+    small, best = batch(2, settles), (float("inf"), settings)
     for precision in [settings.precision] if settings.precision else ["float32", "bfloat16"]:
         for memory in [settings.memory_format] if settings.memory_format else ["channels_last", "contiguous"]:
             tried = settings.model_copy(update={"precision": precision, "memory_format": memory})
             seconds = _step_seconds(small, tried, classes, machine.device, give_up=best[0])
             best = min(best, (seconds, tried), key=lambda pair: pair[0])
     share = max(1, settings.batch // machine.num_processes)
-    return best[1], _step_seconds(batch(share), best[1], classes, machine.device)
+    whole = _step_seconds(batch(share, settles), best[1], classes, machine.device)
+    early = _step_seconds(batch(share, None), best[1], classes, machine.device) if settings.augment.settle else whole
+    return best[1], whole, early
 
 
 def _step_seconds(batch: Step, s: Settings, classes: int, device: torch.device, give_up: float = float("inf")) -> float:

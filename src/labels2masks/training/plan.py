@@ -58,6 +58,7 @@ class Plan(BaseModel):
     steps: int
     checkpoint_every: int
     seconds_per_step: float
+    seconds_per_early_step: float
     expected_minutes: float
     notes: list[str]
     files: dict[str, str]
@@ -67,6 +68,17 @@ class Plan(BaseModel):
     def class_list(self) -> Classes:
         return Classes.from_json(self.classes)
 
+    @property
+    def settles(self) -> int | None:
+        """The step from which crops are whole and zooms mild (`Augment.settle`); None = there is no such change."""
+        settle = self.settings.augment.settle
+        return round((1 - settle) * self.steps) if settle else None
+
+    def seconds_to(self, step: int) -> float:
+        """Seconds that the first `step` steps were expected to take."""
+        early = min(step, self.settles or 0)
+        return early * self.seconds_per_early_step + (step - early) * self.seconds_per_step
+
 
 def make_plan(
     data: Dataset,
@@ -74,11 +86,12 @@ def make_plan(
     train: str | None,
     val: str | None,
     group_by: str | None,
-    measure: Callable[[Settings, int], tuple[Settings, float]],
+    measure: Callable[[Settings, int], tuple[Settings, float, float]],
 ) -> tuple[Plan, list[tuple[str, str]]]:
     """(plan, unreadable photos with their reasons).
 
-    measure: settings with crop and batch -> the fastest precision and memory format, and seconds a step.
+    measure: settings with crop and batch -> the fastest precision and memory format, seconds a step with whole crops,
+        and with the smaller ones from before the run settles.
     Raises UsageError for unknown splits, DataError where there is nothing to learn from.
     """
     train_names, val_names, origin = _splits(data, train, val or "auto", group_by, settings.seed)
@@ -110,14 +123,16 @@ def make_plan(
                 raise
             origin = "none: too few photos have masks"
             notes.append(f"there will be no score: {error}")
-    settings, seconds = measure(settings, len(data.classes))
+    settings, seconds, early_seconds = measure(settings, len(data.classes))
+    settle = settings.augment.settle
+    mean_seconds = (1 - settle) * early_seconds + settle * seconds if settle else seconds
     trainings = 1 + len(fold_names)
     assert settings.batch
     by_epochs = (60 if settings.epochs is None else settings.epochs) * len(photos) / settings.batch
     minutes = settings.minutes
     if minutes is None and settings.epochs is None and not torch.cuda.is_available():
         minutes = 30.0
-    by_minutes = minutes * 60 * 0.9 / seconds / trainings if minutes else float("inf")
+    by_minutes = minutes * 60 * 0.9 / mean_seconds / trainings if minutes else float("inf")
     steps = max(1, round(min(by_epochs, by_minutes) if settings.minutes is None else by_minutes))
     shares = seen.shares / (seen.shares.sum() or 1.0)
     weights = (
@@ -138,9 +153,10 @@ def make_plan(
         class_weights=[round(float(w), 4) for w in weights],
         rarity={int(i): round(float(r), 4) for i, r in _by_source_id(photos, data.classes, rarity).items()},
         steps=steps,
-        checkpoint_every=max(1, min(steps, round(60 / seconds))),
+        checkpoint_every=max(1, min(steps, round(60 / mean_seconds))),
         seconds_per_step=round(seconds, 4),
-        expected_minutes=round(steps * seconds * trainings / 60 / 0.9, 1),
+        seconds_per_early_step=round(early_seconds, 4),
+        expected_minutes=round(steps * mean_seconds * trainings / 60 / 0.9, 1),
         notes=notes,
         files={p.name: fingerprint(p.image) for p in photos},
         versions={"torch": torch.__version__, "numpy": np.__version__, "opencv": cv2.__version__},
@@ -331,8 +347,8 @@ def _sized(settings: Settings, seen: _Seen) -> Settings:
         if 0.1 < tall < 0.9:
             sides = ((sides[0] * sides[1]) ** 0.5,) * 2
         limit = 768 if gpu else 512
-        # Four fifths of a photo: context enough, and a third fewer pixels to pay for.
-        crop = tuple(int(max(32, min(limit, 0.8 * side) // 32 * 32)) for side in sides)  # type: ignore[assignment]
+        # Nearly a whole photo: zoomed in and moved about by a little, and void hardly ever fills the rest.
+        crop = tuple(int(max(32, min(limit, 0.95 * side) // 32 * 32)) for side in sides)  # type: ignore[assignment]
     return settings.model_copy(update={"size": size, "crop": crop, "batch": settings.batch or (16 if gpu else 8)})
 
 

@@ -24,9 +24,14 @@ class _Strict(BaseModel):
 class Augment(_Strict):
     """scale: smallest and largest zoom, drawn log-uniformly. rotate: degrees to either side.
     rare: share of crops centred on a pixel of a class drawn by rarity. colour: strength of
-    brightness, contrast and saturation changes, 0 = none; hue: of hue changes, as a share of a turn."""
+    brightness, contrast and saturation changes, 0 = none; hue: of hue changes, as a share of a turn.
+    settle: share of the steps, the last ones, with whole crops and zooms within the square root of `scale`; the
+    steps before them have crops of four fifths of the sides, hence are cheaper. The network ends on what prediction
+    will show it (small first: Tan and Le 2021, EfficientNetV2; last at the test's size: Touvron et al. 2019, FixRes).
+    0 = whole crops and the same zooms throughout, as in the papers of the field."""
 
     scale: tuple[float, float] = (0.7, 2.0)
+    settle: float = Field(0.3, ge=0, le=1)
     flip: bool = True
     rotate: float = 10.0
     rare: float = 0.3

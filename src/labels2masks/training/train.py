@@ -168,7 +168,8 @@ def _trained(photos: Sequence[Photo], data: Dataset, plan: Plan, folder: Path, s
     picture = folder / "first_batches.png"
     if main and not picture.exists():
         crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed)
-        save_batches(picture, list(loader(crops, Stream(len(photos), s.batch, 0, 2, s.seed), 0)), data.classes)
+        first = Stream(len(photos), s.batch, 0, 2, s.seed, plan.settles)
+        save_batches(picture, list(loader(crops, first, 0)), data.classes)
     looked_at = [p for p in data.subset(plan.val) if p.has_mask]
     looked_at = looked_at[:: max(1, len(looked_at) // IN_TRAINING)][:IN_TRAINING]
 
@@ -216,12 +217,18 @@ class _Curves:
             self.show(f"step {step}: validation mIoU {100 * row['mIoU']:.1f}")
         if now - self.shown >= 10 or step == self.plan.steps:
             self.shown = now
-            text = f"step {step}/{self.plan.steps}, loss {row['loss']:.3f}"
-            if step > self.first[0]:
-                pace = (step - self.first[0]) / max(now - self.first[1], 1e-6)
-                left = duration((self.plan.steps - step) / pace)
-                text += f", {pace * (self.plan.settings.batch or 1):.1f} images/s, {left} left"
-            self.show(text)
+            self.show(f"step {step}/{self.plan.steps}, loss {row['loss']:.3f}{self._pace(step, now)}")
+
+    def _pace(self, step: int, now: float) -> str:
+        """Images a second so far; time left, by the plan's seconds a step and how they have come true so far."""
+        assert self.first
+        first, began = self.first
+        if step == first or now == began:
+            return ""
+        planned = self.plan.seconds_to(step) - self.plan.seconds_to(first)
+        rest = self.plan.seconds_to(self.plan.steps) - self.plan.seconds_to(step)
+        pace = (step - first) * (self.plan.settings.batch or 1) / (now - began)
+        return f", {pace:.1f} images/s, {duration(rest * (now - began) / planned)} left"
 
 
 def _tensorboard(folder: Path, step: int) -> Any:
