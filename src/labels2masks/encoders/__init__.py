@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .pyramid import Pyramid
 from .vgg import VGG16
+from .vgg_atrous import AtrousVGG16
 from .vit import PlainViT, is_plain_vit
 
 # Name -> (millions of parameters without classifier, what it is). All pass tests/encoders.
@@ -51,4 +52,4 @@ def available() -> list[dict]:
     return [{"name": n, "parameters": p, "family": f} for n, (p, f) in CHECKED.items()]
 
 
-__all__ = ["CHECKED", "VGG16", "PlainViT", "Pyramid", "available", "build_encoder"]
+__all__ = ["CHECKED", "VGG16", "AtrousVGG16", "PlainViT", "Pyramid", "available", "build_encoder"]

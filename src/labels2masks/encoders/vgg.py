@@ -86,25 +86,29 @@ class VGG16(nn.Module):
         ]
 
     def _load(self, weights: str | Path) -> None:
-        if str(weights) in ("auto", "hub"):
-            raise UsageError(
-                "no installed weights for VGG16: --weights none, or a safetensors file (torchvision names)"
-            )
-        if not Path(weights).is_file():
-            raise UsageError(f"no weights file {weights}: VGG16 takes a safetensors file with torchvision's key names")
-        found = load_file(weights)
-        renamed = {"classifier.0": "fc6", "classifier.3": "fc7"}
-        values = {}
-        for key, value in found.items():
-            layer, _, what = key.rpartition(".")
-            if layer == "classifier.6":
-                continue
-            values[f"{renamed.get(layer, layer)}.{what}"] = value
-        ours = self.state_dict()
+        values, ours = read_vgg16(weights), self.state_dict()
         if values.keys() != ours.keys():
             odd = sorted(values.keys() ^ ours.keys())
             raise DataError(f"{weights}: not a torchvision vgg16, {len(odd)} keys differ: {', '.join(odd[:8])}")
         self.load_state_dict({k: values[k].reshape(v.shape).float() for k, v in ours.items()})
+
+
+def read_vgg16(weights: str | Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file with torchvision's VGG16, its classifier renamed to fc6 and fc7.
+
+    Raises UsageError where there is no such file. The classifier's last layer is left out.
+    """
+    if str(weights) in ("auto", "hub"):
+        raise UsageError("no installed weights for VGG16: --weights none, or a safetensors file (torchvision names)")
+    if not Path(weights).is_file():
+        raise UsageError(f"no weights file {weights}: VGG16 takes a safetensors file with torchvision's key names")
+    renamed = {"classifier.0": "fc6", "classifier.3": "fc7"}
+    values = {}
+    for key, value in load_file(weights).items():
+        layer, _, what = key.rpartition(".")
+        if layer != "classifier.6":
+            values[f"{renamed.get(layer, layer)}.{what}"] = value
+    return values
 
 
 _TORCHVISION_MEAN = [123.675, 116.28, 103.53]
