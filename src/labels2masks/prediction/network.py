@@ -31,6 +31,14 @@ def predict_mask(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence
     return upsample_argmax(scores_Chw, grid, *image_HW3.shape[:2])
 
 
+def predict_confidence(
+    network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """(mask_HW as `predict_mask` gives it, confidence_HW float32: the probability of that class, 0..1)."""
+    scores_Chw, grid = network_scores(network, image_HW3, tta)
+    return upsample_argmax(scores_Chw, grid, *image_HW3.shape[:2], confidence=True)
+
+
 def predict_scores(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
     """probabilities_CHW float32 that sum to 1 over the classes, at the photo's own size.
 

@@ -9,6 +9,8 @@ runs/<date>-<name>/
     tensorboard/         the same for TensorBoard, where it is installed
     folds/0 .. 4/        for small data sets: the runs that give the score
     skipped.jsonl        photos and steps that were left out, with the reason
+    environment.json     versions and machine
+    confusions.npz       what each validation photo contributes to the score
     metrics.json         the score with its protocol card
     model.safetensors    the network; written last, so a folder that has it is finished
 """
@@ -27,16 +29,17 @@ from typing import Any
 from torch import nn
 
 from ..errors import DataError, UsageError
-from ..evaluation import Confusion, protocol_card
+from ..evaluation import PerPhoto, protocol_card
 from ..evaluation.evaluate import truth_mask
 from ..formats.dataset import Dataset, Photo
 from ..formats.image import read_image
 from ..networks.saved import load_network, save_network
-from ..prediction import predict_mask
+from ..prediction import predict_confidence
 from ..progress import duration, status, track
 from ..run import Run
 from . import processes
 from .batches import Crops, Stream, loader
+from .environment import environment
 from .folder import held, run_folder, write_json, write_lines, write_rows
 from .loop import History, fit
 from .measure import measure
@@ -93,9 +96,9 @@ def train(
         say(describe(made))
         _check_still_the_same(data, made)
         began = time.monotonic()
-        confusion = _score_by_folds(data, made, folder, say)
+        scored = _score_by_folds(data, made, folder, say)
         network, history = _trained(data.subset(made.train).photos, data, made, folder, say)
-        processes.from_main(lambda: _finish(data, made, folder, network, history, confusion, began, say))
+        processes.from_main(lambda: _finish(data, made, folder, network, history, scored, began, say))
     return Run(folder)
 
 
@@ -174,9 +177,9 @@ def _trained(photos: Sequence[Photo], data: Dataset, plan: Plan, folder: Path, s
     looked_at = looked_at[:: max(1, len(looked_at) // IN_TRAINING)][:IN_TRAINING]
 
     def validate(current: nn.Module) -> dict[str, float]:
-        confusion = Confusion(data.classes)
-        _add(confusion, current, track(looked_at, "validating"))
-        return {} if confusion.miou is None else {"mIoU": confusion.miou}
+        scored = PerPhoto(data.classes)
+        _add(scored, current, track(looked_at, "validating"))
+        return {} if scored.confusion.miou is None else {"mIoU": scored.confusion.miou}
 
     def keep(history: History) -> None:
         write_rows(folder / "metrics.csv", history.rows)
@@ -240,9 +243,9 @@ def _tensorboard(folder: Path, step: int) -> Any:
     return SummaryWriter(str(folder), purge_step=step)
 
 
-def _add(confusion: Confusion, network: nn.Module, photos: Iterable[Photo]) -> tuple[int, list[dict[str, str]]]:
-    """(photos counted, those that could not be read) of the photos that have masks."""
-    counted, unreadable = 0, []
+def _add(scored: PerPhoto, network: nn.Module, photos: Iterable[Photo]) -> list[dict[str, str]]:
+    """Score the photos that have masks; returns those that could not be read."""
+    unreadable = []
     for photo in photos:
         if not photo.has_mask:
             continue
@@ -252,14 +255,13 @@ def _add(confusion: Confusion, network: nn.Module, photos: Iterable[Photo]) -> t
         except DataError as error:
             unreadable.append({"name": photo.name, "reason": f"not scored: {error}"})
             continue
-        confusion.add(predict_mask(network, image_HW3), truth_HW)
-        counted += 1
-    return counted, unreadable
+        scored.add(photo.name, *predict_confidence(network, image_HW3), truth_HW)
+    return unreadable
 
 
-def _score_by_folds(data: Dataset, plan: Plan, folder: Path, say: Say) -> Confusion:
-    """One confusion matrix over all photos, each predicted by a network that never saw it."""
-    confusion = Confusion(data.classes)
+def _score_by_folds(data: Dataset, plan: Plan, folder: Path, say: Say) -> PerPhoto:
+    """All photos, each predicted by a network that never saw it."""
+    scored = PerPhoto(data.classes)
     for k, aside in enumerate(plan.fold_names):
         place = folder / "folds" / str(k)
         inner = plan.model_copy(update={"train": [n for n in plan.train if n not in set(aside)], "val": []})
@@ -272,8 +274,8 @@ def _score_by_folds(data: Dataset, plan: Plan, folder: Path, say: Say) -> Confus
             processes.from_main(lambda: save_network(done, network, _header(inner, {})))  # noqa: B023
         if processes.accelerator().is_main_process:
             shutil.rmtree(place / "checkpoints", ignore_errors=True)
-            _leave_out(folder, _add(confusion, network, data.subset(aside))[1])
-    return confusion
+            _leave_out(folder, _add(scored, network, data.subset(aside)))
+    return scored
 
 
 def _finish(
@@ -282,20 +284,21 @@ def _finish(
     folder: Path,
     network: nn.Module,
     history: History,
-    confusion: Confusion,
+    scored: PerPhoto,
     began: float,
     say: Say,
 ) -> None:
     """Score, write the results, and last of all the network."""
-    photos = sum(map(len, plan.fold_names))
     if plan.val:
-        photos, unreadable = _add(confusion, network, track(data.subset(plan.val).photos, "scoring"))
-        _leave_out(folder, unreadable)
-    scores = confusion.scores() if confusion.counts.any() else {}
+        _leave_out(folder, _add(scored, network, track(data.subset(plan.val).photos, "scoring")))
+    scores: dict[str, Any] = {}
+    if scored.confusion.counts.any():
+        scores = scored.confusion.scores() | {"calibration_error": scored.calibration.error}
+        scored.save(folder / "confusions.npz")
     card = protocol_card(
         data=Path(plan.data).name if plan.data else "joined data sets",  # a name: the file may travel
         split=plan.split_origin if scores else "none: not scored",
-        photos=photos if scores else 0,
+        photos=len(scored.names) if scores else 0,
         labels=plan.kinds,
         labelling_seconds=plan.labelling_seconds,
         pretraining=pretraining(plan.settings),
@@ -304,11 +307,12 @@ def _finish(
         checkpoint="best of the validations (early stopping)" if history.best_step >= 0 else "last",
     )
     minutes = round((time.monotonic() - began) / 60, 2)
+    write_json(folder / "environment.json", environment(plan.settings.threads, processes.accelerator().num_processes))
     write_json(folder / "metrics.json", {**scores, "protocol": card, "steps": plan.steps, "minutes": minutes})
     save_network(folder / "model.safetensors", network, _header(plan, {"protocol": card}))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    scored = f"mIoU {100 * scores['miou']:.1f} ({plan.split_origin}); " if scores.get("miou") is not None else ""
-    say(f"{scored}the run is in {folder}")
+    told = f"mIoU {100 * scores['miou']:.1f} ({plan.split_origin}); " if scores.get("miou") is not None else ""
+    say(f"{told}the run is in {folder}")
 
 
 def _header(plan: Plan, info: dict[str, Any]) -> dict[str, Any]:
