@@ -1,11 +1,6 @@
 """CamVid: 367 training photos at 480x360, 11 classes, scored on the 101 of val at full size, on two CPU cores.
 
-    python benchmarks/camvid.py --minutes 25
-    python benchmarks/camvid.py --minutes 11 --weights runs/camvid-0 --out runs/second \\
-        --set 'crop=[320,448]' --set 'augment.scale=[0.8,1.6]' --set optimiser.rate=0.001 --set validations=1
-
-The second goes on from the first with crops and zooms closer to whole photos; results/camvid.json holds both, and a
-score's minutes are those of both together.
+    python benchmarks/camvid.py --minutes 34
 
 DeepLab v3+ on tf_efficientnet_lite0 with ImageNet weights, the recipe `everyday`. The last weights
 are scored, none are chosen on val. Peers are published on the test drive with the same 367 photos
@@ -26,7 +21,7 @@ PUBLISHED = {"SegNet (VGG16), test": 46.4, "DeepLab-LargeFOV (VGG16), test": 61.
 
 
 def main() -> None:
-    options = arguments(__doc__ or "", minutes=25).parse_args()
+    options = arguments(__doc__ or "", minutes=34).parse_args()
     data = l2m.open(DATA / "camvid")
     run, minutes = trained(data, options, options.out / f"camvid-{options.seed}", "val")
     scores = l2m.evaluate(run, data, split="val")
