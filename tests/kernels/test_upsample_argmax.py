@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from labels2masks import kernels
 from labels2masks.grid import Grid
@@ -114,6 +116,18 @@ def test_many_threads_give_what_one_gives(grid):
     truth_HW[-1, -1] = 9
     with pytest.raises(ValueError, match="same class list"):
         upsample_confusion(scores_Chw, grid, truth_HW, threads=5)
+
+
+@pytest.mark.parametrize("classes", [1, 21, 150])
+@pytest.mark.parametrize("kind", ["noise", "smooth"])
+def test_it_names_what_torch_names(classes, kind):
+    scores_NChw = torch.randn(1, classes, 24, 32, generator=torch.Generator().manual_seed(classes))
+    scores_NChw = scores_NChw.cumsum(3) if kind == "smooth" else scores_NChw
+    scores_NCHW = F.interpolate(scores_NChw, size=(96, 128), mode="bilinear", align_corners=False)
+    mask_HW, confidence_HW = upsample_argmax(scores_NChw[0].numpy(), Grid.square(4, 2), 96, 128, confidence=True)
+    expected, expected_HW = scores_NCHW.softmax(1)[0].max(0)
+    assert (mask_HW == expected_HW.numpy()).mean() > 0.9999
+    np.testing.assert_allclose(confidence_HW, expected.numpy(), atol=1e-5)
 
 
 @given(case=cases(), seed=st.integers(0, 99))
