@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from labels2masks import networks
-from labels2masks.errors import UsageError
 from labels2masks.grid import Grid
 from labels2masks.networks.fcn import bilinear_deconvolution
 from labels2masks.networks.saved import _class_axes
@@ -27,8 +26,6 @@ def on_meta(name: str, classes: int) -> torch.nn.Module:
         ("fcn8s", 21, 134_489_759),
         ("fcn8s", 60, 135_589_364),
         ("fcn8s", 11, 134_348_929),
-        ("unet", 2, 31_031_810),
-        ("unet", 21, 31_033_045),
         ("deeplab_v3plus_resnet101", 21, 59_344_309),
     ],
 )
@@ -68,27 +65,6 @@ def test_bilinear_deconvolution_interpolates_inside() -> None:
 def test_class_axes_are_found_in_both_directions() -> None:
     axes = _class_axes(on_meta("fcn16s", 4))
     assert axes["last_up.weight"] == [0, 1] and axes["scores.0.weight"] == [0] and axes["encoder.fc6.weight"] == []
-
-
-def test_unet_tiles() -> None:
-    network = on_meta("unet", 2)
-    for pixels, cells in ((188, 4), (572, 388)):
-        tile = torch.empty(1, 3, pixels, 188, device="meta")
-        assert network.scores_of_tile(tile).shape == (1, 2, cells, 4)
-    with pytest.raises(UsageError, match="got 200: take 188 or 204"):
-        network.scores_of_tile(torch.empty(1, 3, 188, 200, device="meta"))
-    for size in ((1, 1), (2, 3), (188, 75)):
-        assert network(torch.empty(1, 3, *size, device="meta")).shape == (1, 2, *size)
-
-
-def test_unet_mirrors_the_border() -> None:
-    from labels2masks.networks.unet import MARGIN, mirrored
-
-    row = torch.arange(5.0).view(1, 1, 1, 5)
-    out = mirrored(row, 3).flatten()
-    assert (len(out) - 60) % 16 == 0 and len(out) >= 5 + 2 * MARGIN
-    assert out[MARGIN - 3 : MARGIN + 9].tolist() == [3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1, 0]
-    assert mirrored(torch.full((1, 1, 1, 1), 7.0), 3).unique().tolist() == [7]
 
 
 def test_deeplab_v3plus_is_the_papers() -> None:

@@ -10,10 +10,13 @@ arXiv 1505.04597.
 All 3x3 convolutions are valid, each with ReLU; up is a 2x2 transposed convolution that halves the channels, with
 ReLU as in the release; dropout 0.5 stands at the end of the two deepest encoder levels, also in the skip. 23
 convolutional layers, 31,033,045 parameters for 3 -> 21. An image of 16 k + 60 pixels becomes one of 184 less
-(`scores_of_tile`), and the paper mirrors what the border lacks: `forward` does that, so it takes every size.
+(`scores_of_tile`), and the paper mirrors what the border lacks: `forward` does that, so it takes every size. Photos
+larger than a tile of `prediction` are predicted as overlapping tiles, as in the paper's figure 2: tiles begin at
+multiples of 16 and share more than the 102 pixels that a score sees, so they give the scores of the whole photo.
 
-With an encoder the same decoder stands on any pyramid: same-padded, batch normalisation, maps enlarged by
-coordinates, scores at the encoder's finest stride (2 or 4).
+With `same` the convolutions are padded, as in most later U-Nets: nothing is mirrored, and borders see zeros. With an
+encoder the same decoder stands on any pyramid: same-padded, batch normalisation, maps enlarged by coordinates, scores
+at the encoder's finest stride (2 or 4).
 
 Legend: N = images, C = classes, D = channels, H, W = pixels, h, w = cells.
 """
@@ -26,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from ..encoders import build_encoder
+from ..encoders.pyramid import pad_to_whole
 from ..errors import UsageError
 from ..grid import Grid
 from .blocks import conv_bn_relu, enlarge, initialise
@@ -38,20 +42,22 @@ class UNet(nn.Module):
     """forward(images_N3HW RGB 0..255) -> scores: of every pixel (paper's form), or at the encoder's finest stride.
 
     encoder: a timm name, or None for the paper's own. weights: of the encoder; the paper's form has none, and
-    takes None and "auto" alike.
+    takes None and "auto" alike. same: the paper's form with padded convolutions.
     """
 
     smallest = 1
     working_size: int | None = None
 
-    def __init__(self, classes: int, encoder: str | None = None, weights: str | Path | None = None) -> None:
+    def __init__(
+        self, classes: int, encoder: str | None = None, weights: str | Path | None = None, same: bool = False
+    ) -> None:
         super().__init__()
-        self.name, self.encoder_name, self.classes = "unet", encoder, classes
-        self.settings: dict = {}
+        self.name, self.encoder_name, self.classes, self.same = "unet", encoder, classes, same
+        self.settings: dict = {} if encoder else {"same": same}
         if encoder is None:
             if weights not in (None, "auto"):
                 raise UsageError(f"the paper's U-Net starts from random weights: no --weights {weights}, or --encoder")
-            self.net: nn.Module = _Paper(classes)
+            self.net: nn.Module = _Paper(classes, padding=1 if same else 0)
             self.grid, self.finite_field = Grid(), True
         else:
             self.net = _OnPyramid(classes, encoder, weights)
@@ -61,7 +67,9 @@ class UNet(nn.Module):
         if self.encoder_name is not None:
             return self.net(images_N3HW)
         height, width = images_N3HW.shape[2:]
-        tile = mirrored(mirrored(images_N3HW, 2), 3)
+        if self.same:
+            return self.net(pad_to_whole(images_N3HW, 16))[:, :, :height, :width]
+        tile = mirrored(mirrored(images_N3HW, 2, MARGIN, 16, 4), 3, MARGIN, 16, 4)
         return self.net(tile)[:, :, :height, :width]
 
     def scores_of_tile(self, images_N3HW: Tensor) -> Tensor:
@@ -69,8 +77,8 @@ class UNet(nn.Module):
 
         Raises UsageError naming the nearest valid sizes for any other n, and for a U-Net with another encoder.
         """
-        if self.encoder_name is not None:
-            raise UsageError("only the paper's U-Net, without encoder, has valid convolutions")
+        if self.encoder_name is not None or self.same:
+            raise UsageError("only the paper's U-Net has valid convolutions: build it without encoder and without same")
         for pixels in images_N3HW.shape[2:]:
             if pixels < 188 or (pixels - 60) % 16:
                 below = 60 + (pixels - 60) // 16 * 16
@@ -83,11 +91,11 @@ class UNet(nn.Module):
 
 
 class _Paper(nn.Module):
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, padding: int) -> None:
         super().__init__()
-        self.down = nn.ModuleList(_twice(i, o) for i, o in zip((3, *_WIDTHS), _WIDTHS, strict=False))
+        self.down = nn.ModuleList(_twice(i, o, padding) for i, o in zip((3, *_WIDTHS), _WIDTHS, strict=False))
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, 2) for w in _WIDTHS[-2::-1])
-        self.after_up = nn.ModuleList(_twice(2 * w, w) for w in _WIDTHS[-2::-1])
+        self.after_up = nn.ModuleList(_twice(2 * w, w, padding) for w in _WIDTHS[-2::-1])
         self.classifier = nn.Conv2d(_WIDTHS[0], classes, 1)
         self.pool, self.dropout = nn.MaxPool2d(2), nn.Dropout(0.5)
         for layer in self.modules():
@@ -135,18 +143,20 @@ class _OnPyramid(nn.Module):
         return self.classifier(x)
 
 
-def mirrored(images_NDHW: Tensor, axis: int) -> Tensor:
-    """One axis with `MARGIN` mirrored pixels on each side and more at the end, to 16 k + 60; also symbolic.
+def mirrored(images_NDHW: Tensor, axis: int, margin: int, multiple: int, rest: int = 0) -> Tensor:
+    """One axis with `margin` mirrored pixels on each side, and more at the end; sizes may be symbolic.
 
-    The mirror repeats for images smaller than the margin: n pixels have period 2 n - 2, and one pixel only itself.
+    So many more that without the margins there are multiple * k + rest pixels. The outermost pixel is not repeated. The
+    mirror repeats for images smaller than the margin: n pixels have period 2 n - 2, and one pixel only itself.
     """
     pixels = images_NDHW.shape[axis]
-    more = -(pixels + 2 * MARGIN - 60) % 16
+    more = -(pixels - rest) % multiple
     # As a tensor and not as a number, which the exporters would not keep symbolic in a remainder.
     period = (2 * torch.arange(pixels, device=images_NDHW.device)[-1]).clamp(min=1)
-    index = (torch.arange(pixels + 2 * MARGIN + more, device=images_NDHW.device) - MARGIN).remainder(period)
+    index = (torch.arange(pixels + 2 * margin + more, device=images_NDHW.device) - margin).remainder(period)
     return images_NDHW.index_select(axis, torch.minimum(index, period - index))
 
 
-def _twice(ins: int, outs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(ins, outs, 3), nn.ReLU(True), nn.Conv2d(outs, outs, 3), nn.ReLU(True))
+def _twice(ins: int, outs: int, padding: int) -> nn.Sequential:
+    first, second = nn.Conv2d(ins, outs, 3, padding=padding), nn.Conv2d(outs, outs, 3, padding=padding)
+    return nn.Sequential(first, nn.ReLU(True), second, nn.ReLU(True))
