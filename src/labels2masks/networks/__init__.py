@@ -24,6 +24,7 @@ from .deeplab_v3 import DeepLabV3, deeplab_v3_resnet101
 from .deeplab_v3plus import DeepLabV3Plus, deeplab_v3plus_resnet101
 from .fcn import FCN8s, FCN16s, FCN32s
 from .linear import Linear
+from .segnet import SegNet, SegNetBasic
 from .unet import UNet
 
 
@@ -40,12 +41,15 @@ class Entry:
 
 
 _FCN = "Long, Shelhamer, Darrell, arXiv 1411.4038"
+_SEGNET = "Badrinarayanan, Kendall, Cipolla, arXiv 1511.00561"
 _V3 = "Chen, Papandreou, Schroff, Adam, arXiv 1706.05587"
 
 NETWORKS: dict[str, Entry] = {
     "fcn32s": Entry(FCN32s, True, _FCN, 2015, "63.6 mIoU, VOC 2011 val without SBD train", 136_152_917),
     "fcn16s": Entry(FCN16s, True, _FCN, 2015, "65.0 mIoU, VOC 2011 val without SBD train", 134_815_994),
     "fcn8s": Entry(FCN8s, True, _FCN, 2015, "65.5 mIoU, VOC 2011 val without SBD train", 134_489_759),
+    "segnet": Entry(SegNet, True, _SEGNET, 2017, "60.10 mIoU, CamVid test, 3,500 photos", 29_455_125),
+    "segnet_basic": Entry(SegNetBasic, False, _SEGNET, 2017, "47.7 mIoU, CamVid test", 1_416_725),
     "unet": Entry(UNet, True, "Ronneberger, Fischer, Brox, arXiv 1505.04597", 2015, None, 31_033_045),
     "linear": Entry(Linear, True, "Hariharan et al., arXiv 1411.5752 (hypercolumns)", 2015),
     "deeplab_v3": Entry(DeepLabV3, True, _V3, 2017),
@@ -107,6 +111,8 @@ __all__ = [
     "FCN16s",
     "FCN32s",
     "Linear",
+    "SegNet",
+    "SegNetBasic",
     "UNet",
     "available",
     "build",

@@ -1,0 +1,115 @@
+"""SegNet: values go back where they came from, at every size; its pairs can be added one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from contracts import network_becomes_onnx, network_contract, network_exports
+from safetensors.torch import save_file
+
+from labels2masks import networks
+from labels2masks.classes import Classes
+from labels2masks.errors import DataError, UsageError
+from labels2masks.networks.saved import save_network, start_from
+from labels2masks.networks.segnet import _VGG16, pooled, response_normalised, unpooled
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "parameters"),
+    [("segnet_basic", 11, 1_416_075), ("segnet", 11, 29_449_355), ("segnet", 37, 29_464_357)],
+)
+def test_parameter_counts(name: str, classes: int, parameters: int) -> None:
+    with torch.device("meta"):
+        network = networks.build(name, classes)
+    assert sum(p.numel() for p in network.parameters()) == parameters
+
+
+def test_every_size_comes_back_and_maxima_lie_where_they_were() -> None:
+    for height in range(1, 65):
+        for width in (1, 2, 7, 30, 65 - height):
+            first = x = torch.rand(1, 2, height, width) + 1
+            seen = []
+            for _ in range(5):
+                x, where = pooled(x)
+                seen.append((where, x.shape))
+            sizes = [(height, width), *(tuple(shape[2:]) for _, shape in seen[:-1])]
+            for (where, _), size in zip(reversed(seen), reversed(sizes), strict=True):
+                x = unpooled(x, where, *size)
+            assert x.shape == first.shape
+            assert torch.equal(x[x != 0], first[x != 0])
+            assert torch.equal(x.amax(dim=(2, 3)), first.amax(dim=(2, 3)))
+
+
+def test_sizes_of_the_paper() -> None:
+    x, sizes = torch.zeros(1, 1, 360, 480, device="meta"), []
+    for _ in range(5):
+        x, _ = pooled(x)
+        sizes.append(tuple(x.shape[2:]))
+    assert sizes == [(180, 240), (90, 120), (45, 60), (23, 30), (12, 15)]
+
+
+def test_unpooling_is_torchs() -> None:
+    maps = torch.rand(2, 3, 7, 10)
+    values, where = pooled(maps)
+    expected = torch.nn.functional.max_unpool2d(values, where, 2, 2, output_size=(7, 10))
+    assert torch.equal(unpooled(values, where, 7, 10), expected)
+
+
+def test_response_normalisation_is_caffes() -> None:
+    images = torch.rand(1, 3, 5, 6) * 255
+    expected = torch.nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0)(images)
+    assert (response_normalised(images) - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_pairs_are_added_from_outside(tmp_path: Path) -> None:
+    """Of a run with one pair fewer everything fits but the new inner pair."""
+    classes = Classes(("sky", "road"))
+    torch.manual_seed(0)
+    outer = networks.build("segnet_basic", 2, settings={"depth": 1})
+    save_network(tmp_path / "outer.safetensors", outer, {"classes": classes})
+    two = networks.build("segnet_basic", 2, settings={"depth": 2})
+    report = start_from(two, classes, tmp_path / "outer.safetensors")
+    assert {name[:10] for name in report["left"]} == {"encoders.1", "decoders.1"}
+    assert torch.equal(two.decoders[0][0].weight, outer.decoders[0][0].weight)
+    assert torch.equal(two.classifier.weight, outer.classifier.weight)
+
+
+def test_weights_of_vgg16_with_and_without_batch_norm(tmp_path: Path) -> None:
+    import torchvision
+
+    for name in ("vgg16", "vgg16_bn"):
+        with torch.device("meta"):
+            features = getattr(torchvision.models, name)().features
+        features = features.to_empty(device="cpu")
+        values = {f"features.{k}": torch.rand_like(v.float()) for k, v in features.state_dict().items()}
+        save_file({**values, "classifier.6.weight": torch.zeros(1)}, tmp_path / f"{name}.safetensors")
+        encoder = _VGG16(tmp_path / f"{name}.safetensors")
+        last = 28 if name == "vgg16" else 40
+        assert torch.equal(encoder.stages[4][6].weight, values[f"features.{last}.weight"])
+        if name == "vgg16_bn":
+            assert torch.equal(encoder.stages[4][7].running_var, values["features.41.running_var"])
+    values.pop("features.40.weight")
+    save_file(values, tmp_path / "less.safetensors")
+    with pytest.raises(DataError, match="not torchvision's vgg16 or vgg16_bn"):
+        _VGG16(tmp_path / "less.safetensors")
+
+
+def test_encoders_need_strides_that_double() -> None:
+    with pytest.raises(UsageError, match="SegNet pools by two"):
+        networks.build("segnet", 2, "test_vit")
+    with pytest.raises(UsageError, match="starts from random weights"):
+        networks.build("segnet_basic", 2, weights="hub")
+
+
+def test_basic_passes_the_contract(tmp_path: Path) -> None:
+    network_contract(lambda classes: networks.build("segnet_basic", classes), tmp_path, [(33, 47)])
+    basic = networks.build("segnet_basic", 3, settings={"depth": 2})
+    network_exports(basic)
+    network_becomes_onnx(basic)
+
+
+def test_family_becomes_onnx() -> None:
+    torch.manual_seed(0)
+    network_becomes_onnx(networks.build("segnet", 3, "test_resnet"))
