@@ -22,6 +22,7 @@ from torch import nn
 from ..errors import UsageError, did_you_mean
 from .deeplab_v3 import DeepLabV3, deeplab_v3_resnet101
 from .deeplab_v3plus import DeepLabV3Plus, deeplab_v3plus_resnet101
+from .dilation import DilatedContextBasic, DilatedContextLarge, DilatedFrontend
 from .fcn import FCN8s, FCN16s, FCN32s
 from .linear import Linear
 from .segnet import SegNet, SegNetBasic
@@ -42,6 +43,7 @@ class Entry:
 
 _FCN = "Long, Shelhamer, Darrell, arXiv 1411.4038"
 _SEGNET = "Badrinarayanan, Kendall, Cipolla, arXiv 1511.00561"
+_DILATED = "Yu, Koltun, arXiv 1511.07122"
 _V3 = "Chen, Papandreou, Schroff, Adam, arXiv 1706.05587"
 
 NETWORKS: dict[str, Entry] = {
@@ -51,6 +53,15 @@ NETWORKS: dict[str, Entry] = {
     "segnet": Entry(SegNet, True, _SEGNET, 2017, "60.10 mIoU, CamVid test, 3,500 photos", 29_455_125),
     "segnet_basic": Entry(SegNetBasic, False, _SEGNET, 2017, "47.7 mIoU, CamVid test", 1_416_725),
     "unet": Entry(UNet, True, "Ronneberger, Fischer, Brox, arXiv 1505.04597", 2015, None, 31_033_045),
+    "dilated_frontend": Entry(
+        DilatedFrontend, True, _DILATED, 2016, "69.8 mIoU, VOC 2012 val, with COCO", 134_346_581
+    ),
+    "dilated_context_basic": Entry(
+        DilatedContextBasic, True, _DILATED, 2016, "71.3 mIoU, VOC 2012 val, with COCO", 134_374_973
+    ),
+    "dilated_context_large": Entry(
+        DilatedContextLarge, True, _DILATED, 2016, "72.1 mIoU, VOC 2012 val, with COCO", 141_149_720
+    ),
     "linear": Entry(Linear, True, "Hariharan et al., arXiv 1411.5752 (hypercolumns)", 2015),
     "deeplab_v3": Entry(DeepLabV3, True, _V3, 2017),
     "deeplab_v3_resnet101": Entry(deeplab_v3_resnet101, False, _V3, 2017, "77.21 mIoU, VOC 2012 val", 58_040_661),
@@ -107,6 +118,9 @@ __all__ = [
     "NETWORKS",
     "DeepLabV3",
     "DeepLabV3Plus",
+    "DilatedContextBasic",
+    "DilatedContextLarge",
+    "DilatedFrontend",
     "FCN8s",
     "FCN16s",
     "FCN32s",
