@@ -1,6 +1,7 @@
 """A trained model, however it was kept: a run folder, its safetensors file, or the ONNX file made from it.
 
-All three see the same pixels and are read by the same code, so they give the same masks.
+All three see the same pixels and are read by the same code, so they give the same masks. One exception: where a photo
+is seen in tiles, a network pools over the whole photo, an ONNX file, which can not be told, over the tile.
 ONNX files need no torch.
 
 Legend: H, W = pixels; h, w = cells; C = classes.
@@ -9,19 +10,21 @@ Legend: H, W = pixels; h, w = cells; C = classes.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..classes import Classes
 from ..errors import DataError, UsageError
 from ..grid import Grid
-from ..kernels.upsample_argmax import upsample_argmax
-from .views import Forward, scores_on_grid, softmax, upsampled
+from .tiles import Block, Seams, Whole, confidence_of, mask_of, probabilities_of, score_blocks
+from .views import Forward
+
+T = TypeVar("T")
 
 FILE = "model.safetensors"
 KEY = "labels2masks"
@@ -31,8 +34,10 @@ KEY = "labels2masks"
 class Model:
     """classes: what the channels mean. info: the file's header (network, encoder, protocol card ...).
 
-    forward: one pass, image_HW3 -> scores_Chw on `grid`; takes sizes from `smallest` on.
+    forward: one pass, image_HW3 -> scores_Chw on `grid`; takes sizes from `smallest` on. whole: see `tiles.Whole`.
     Safe to call from several threads: the passes queue up, the rest runs side by side.
+
+    Photos of any size; those above `tiles.TILE` are seen in tiles. seams: is told how well the tiles agreed.
     """
 
     classes: Classes
@@ -42,32 +47,50 @@ class Model:
     smallest: int = 1
     working_size: int | None = None
     path: Path | None = None
+    whole: Whole | None = None
     _turn: Lock = field(default_factory=Lock, repr=False, compare=False)
 
-    def predict_mask(self, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
-        """mask_HW int32, class indices at the photo's own size. image_HW3: uint8 RGB from 1x1 on."""
-        scores_Chw, grid = self.scores(image_HW3, tta)
-        return upsample_argmax(scores_Chw, grid, *image_HW3.shape[:2])
+    def predict_mask(
+        self,
+        image_HW3: np.ndarray,
+        tta: bool | Sequence[float] = False,
+        seams: Seams | None = None,
+        dtype: type = np.int32,
+    ) -> np.ndarray:
+        """mask_HW of `dtype`, class indices at the photo's own size. image_HW3: uint8 RGB from 1x1 on."""
+        return mask_of(self._blocks(image_HW3, tta, seams), *image_HW3.shape[:2], dtype)
 
     def predict_confidence(
         self, image_HW3: np.ndarray, tta: bool | Sequence[float] = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """(mask_HW int32, confidence_HW float32: the probability of that class)."""
-        scores_Chw, grid = self.scores(image_HW3, tta)
-        height, width = image_HW3.shape[:2]
-        return upsample_argmax(scores_Chw, grid, height, width, confidence=True)
+        return confidence_of(self._blocks(image_HW3, tta), *image_HW3.shape[:2])
 
     def predict_scores(self, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
-        """probabilities_CHW float32; costs 4 * C * H * W bytes, three times that while it works."""
-        return softmax(upsampled(*self.scores(image_HW3, tta), *image_HW3.shape[:2]))
+        """probabilities_CHW float32; costs 4 * C * H * W bytes, up to three times that while it works."""
+        return probabilities_of(self._blocks(image_HW3, tta), *image_HW3.shape[:2])
 
-    def scores(self, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> tuple[np.ndarray, Grid]:
-        """(scores_Chw float32, their Grid in the photo's pixels): what all of the above are made from."""
-        return scores_on_grid(self._pass, self.grid, image_HW3, self.smallest, self.working_size, tta)
+    def _blocks(
+        self, image_HW3: np.ndarray, tta: bool | Sequence[float], seams: Seams | None = None
+    ) -> Iterator[Block]:
+        whole = self.whole
+        return score_blocks(
+            self._in_turn(self.forward),
+            self.grid,
+            image_HW3,
+            self.smallest,
+            self.working_size,
+            tta,
+            whole and (lambda shrunk_HW3: self._in_turn(self._in_turn(whole)(shrunk_HW3))),
+            seams,
+        )
 
-    def _pass(self, image_HW3: np.ndarray) -> np.ndarray:
-        with self._turn:
-            return self.forward(image_HW3)
+    def _in_turn(self, act: Callable[[np.ndarray], T]) -> Callable[[np.ndarray], T]:
+        def one_at_a_time(image_HW3: np.ndarray) -> T:
+            with self._turn:
+                return act(image_HW3)
+
+        return one_at_a_time
 
 
 def load_model(source: Any, device: str | None = None) -> Model:
@@ -97,18 +120,15 @@ def _from_safetensors(path: Path, device: str | None) -> Model:
     import torch
 
     from ..networks.saved import load_network
-    from .network import forward
+    from .network import passes
 
     network: Any
     network, info = load_network(path)
     network.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
-    def run(image_HW3: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return forward(network, image_HW3)
-
+    run, whole = passes(network)
     classes = Classes.from_json(info["classes"])
-    return Model(classes, info, run, network.grid, network.smallest, network.working_size, path)
+    return Model(classes, info, run, network.grid, network.smallest, network.working_size, path, whole)
 
 
 def _from_onnx(path: Path) -> Model:

@@ -16,49 +16,52 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..grid import Grid
-from ..kernels.upsample_argmax import upsample_argmax
-from .views import scores_on_grid, softmax, upsampled
+from .pooled import pooling_over
+from .tiles import Block, Whole, confidence_of, mask_of, probabilities_of, score_blocks
+from .views import Forward
 
 
 def predict_mask(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
     """mask_HW int32: the class index of every pixel, at the photo's own size.
 
-    image_HW3: uint8 RGB, any size from 1x1. tta: see `views.scores_on_grid`.
+    image_HW3: uint8 RGB, any size from 1x1; see `tiles` for large ones. tta: see `views.scores_on_grid`.
     Runs where the network is, in evaluation mode, and leaves its mode as it was.
     """
-    scores_Chw, grid = network_scores(network, image_HW3, tta)
-    return upsample_argmax(scores_Chw, grid, *image_HW3.shape[:2])
+    with _evaluating(network):
+        return mask_of(_blocks(network, image_HW3, tta), *image_HW3.shape[:2])
 
 
 def predict_confidence(
     network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """(mask_HW as `predict_mask` gives it, confidence_HW float32: the probability of that class, 0..1)."""
-    scores_Chw, grid = network_scores(network, image_HW3, tta)
-    return upsample_argmax(scores_Chw, grid, *image_HW3.shape[:2], confidence=True)
+    with _evaluating(network):
+        return confidence_of(_blocks(network, image_HW3, tta), *image_HW3.shape[:2])
 
 
 def predict_scores(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
     """probabilities_CHW float32 that sum to 1 over the classes, at the photo's own size.
 
-    Holds 4 * C * H * W bytes, and three times that while it works: 21 classes of a
+    Holds 4 * C * H * W bytes, and up to three times that while it works: 21 classes of a
     12-megapixel photo are 1 GB. A mask alone (`predict_mask`) needs none of it.
     """
-    return softmax(upsampled(*network_scores(network, image_HW3, tta), *image_HW3.shape[:2]))
+    with _evaluating(network):
+        return probabilities_of(_blocks(network, image_HW3, tta), *image_HW3.shape[:2])
 
 
-def network_scores(network: Any, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> tuple[np.ndarray, Grid]:
-    """(scores_Chw float32, their Grid in the photo's pixels): what both of the above are made from."""
-    with _evaluating(network), torch.inference_mode():
-        return scores_on_grid(
-            lambda seen_HW3: forward(network, seen_HW3),
-            network.grid,
-            image_HW3,
-            network.smallest,
-            network.working_size,
-            tta,
-        )
+def _blocks(network: Any, image_HW3: np.ndarray, tta: bool | Sequence[float]) -> Iterator[Block]:
+    run, whole = passes(network)
+    return score_blocks(run, network.grid, image_HW3, network.smallest, network.working_size, tta, whole)
+
+
+def passes(network: Any) -> tuple[Forward, Whole | None]:
+    """One pass of a network in evaluation mode, and how to pool over a photo that is seen in tiles, if it does."""
+
+    def run(image_HW3: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return forward(network, image_HW3)
+
+    return run, None if network.finite_field else pooling_over(run)
 
 
 def forward(network: nn.Module, image_HW3: np.ndarray) -> np.ndarray:

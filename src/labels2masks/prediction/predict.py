@@ -29,6 +29,7 @@ from ..formats.open import open_dataset
 from ..progress import track
 from .ahead import ahead
 from .model import Model, load_model, model_file
+from .tiles import Seams
 from .write import read_predicted, write_coco, write_mask, write_polygons, write_scores, write_shares
 
 ALSO = ("polygons", "coco", "csv", "scores")
@@ -55,7 +56,9 @@ def predict(
     shard: "2/8" = the second of eight parts, for as many machines on one folder. levels: for 16-bit images.
     threads: images in hand at once; None = one for each core, at most four.
 
-    Returns {"out", "images", "predicted", "already_there", "skipped": [{"image", "reason"}]}.
+    An image whose long side is above `tiles.TILE` pixels where the network sees it is predicted in overlapping tiles.
+    Returns {"out", "images", "predicted", "already_there", "in_tiles", "differing_share" (of the cells that two tiles
+    named, those that they named differently; None without tiles), "skipped": [{"image", "reason"}]}.
     Raises UsageError for a wrong call, DataError where not one image could be predicted.
     """
     wanted = _wanted(also)
@@ -67,20 +70,21 @@ def predict(
     _claim(folder, model, tta)
     suffix = f"-{part}-of-{parts}" if parts > 1 else ""
 
-    def one(item: tuple[str, Path]) -> tuple[str, str]:
+    def one(item: tuple[str, Path]) -> tuple[str, str, Seams]:
         name, path = item
+        seams = Seams()
         try:
-            return name, "" if _predicted(model, path, folder, name, tta, wanted, levels) else "kept"
+            return name, "" if _predicted(model, path, folder, name, tta, wanted, levels, seams) else "kept", seams
         except DataError as error:
-            return name, str(error)
+            return name, str(error), seams
 
-    outcomes: list[tuple[str, str]] = []
+    outcomes: list[tuple[str, str, Seams]] = []
     workers = threads or min(4, os.cpu_count() or 1)
     for outcome in track(ahead(one, listed, workers), "predicting", len(listed)):
         outcomes.append(outcome)
-    skipped = [{"image": name, "reason": text} for name, text in outcomes if text not in ("", "kept")]
+    skipped = [{"image": name, "reason": text} for name, text, _ in outcomes if text not in ("", "kept")]
     _write_skipped(folder / f"skipped{suffix}.jsonl", skipped)
-    done = [name for name, text in outcomes if text in ("", "kept")]
+    done = [name for name, text, _ in outcomes if text in ("", "kept")]
     if not done and listed:
         raise DataError(f"none of the {len(listed)} images could be predicted; the first: {skipped[0]['reason']}")
     if "csv" in wanted:
@@ -88,17 +92,27 @@ def predict(
     if "coco" in wanted:
         masks = ((name, _below(named[name], name), mask_HW) for name, mask_HW in _masks(model, folder, done))
         write_coco(folder / f"coco{suffix}.json", masks, model.classes)
+    cells = sum(seams.cells for _, _, seams in outcomes)
     return {
         "out": str(folder),
         "images": len(listed),
-        "predicted": sum(text == "" for _, text in outcomes),
-        "already_there": sum(text == "kept" for _, text in outcomes),
+        "predicted": sum(text == "" for _, text, _ in outcomes),
+        "already_there": sum(text == "kept" for _, text, _ in outcomes),
+        "in_tiles": sum(seams.tiles > 1 for _, _, seams in outcomes),
+        "differing_share": round(sum(seams.differing for _, _, seams in outcomes) / cells, 6) if cells else None,
         "skipped": skipped,
     }
 
 
 def _predicted(
-    model: Model, image: Path, folder: Path, name: str, tta: bool, wanted: frozenset[str], levels: Levels | None
+    model: Model,
+    image: Path,
+    folder: Path,
+    name: str,
+    tta: bool,
+    wanted: frozenset[str],
+    levels: Levels | None,
+    seams: Seams,
 ) -> bool:
     """Write what is not there yet; False where nothing was missing."""
     mask_file = folder / f"{name}.png"
@@ -113,7 +127,10 @@ def _predicted(
     if mask_file.exists():
         mask_HW = read_predicted(mask_file, model.classes)
     else:
-        mask_HW = model.predict_mask(read_image(image, levels) if image_HW3 is None else image_HW3, tta)
+        image_HW3 = read_image(image, levels) if image_HW3 is None else image_HW3
+        # Large photos and their masks are what memory goes to: a byte a pixel where that is enough.
+        mask_HW = model.predict_mask(image_HW3, tta, seams, np.uint8 if len(model.classes) <= 256 else np.int32)
+    del image_HW3
     if polygons and not polygons.exists():
         write_polygons(polygons, mask_HW, model.classes)
     if not mask_file.exists():

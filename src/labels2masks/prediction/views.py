@@ -42,7 +42,7 @@ def scores_on_grid(
     """
     check_image(image_HW3)
     height, width = image_HW3.shape[:2]
-    scale = 1.0 if working_size is None else min(1.0, working_size / max(height, width))
+    scale = _scale(height, width, working_size)
     if tta is False:
         return _view(forward, grid, image_HW3, scale, smallest)
     scales = TTA_SCALES if tta is True else tuple(tta)
@@ -72,6 +72,21 @@ def check_image(image_HW3: np.ndarray) -> None:
         )
 
 
+def shrinking(height: int, width: int, longest: int | None) -> tuple[int, int]:
+    """The size at which a photo is seen: its own, or shrunk so that its longer side is `longest`."""
+    scale = _scale(height, width, longest)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resized(image_HW3: np.ndarray, h: int, w: int) -> np.ndarray:
+    """The photo at another size: area average where it shrinks, linear where it grows."""
+    height, width = image_HW3.shape[:2]
+    if (h, w) == (height, width):
+        return image_HW3
+    shrinks = h < height or w < width
+    return cv2.resize(image_HW3, (w, h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
 def softmax(scores_Chw: np.ndarray) -> np.ndarray:
     """Probabilities over the first axis, float32."""
     raised = np.exp(scores_Chw - scores_Chw.max(axis=0))
@@ -93,6 +108,11 @@ def resampled(scores_Chw: np.ndarray, grid: Grid, target: Grid, h: int, w: int) 
     return rows[:, :, low_w] * (1 - weight_w) + rows[:, :, high_w] * weight_w
 
 
+def scaled(grid: Grid, zoom_y: float, zoom_x: float) -> Grid:
+    """The same cells counted in pixels that are so much smaller."""
+    return Grid(grid.stride_y * zoom_y, grid.stride_x * zoom_x, grid.centre_y * zoom_y, grid.centre_x * zoom_x)
+
+
 def upsampled(scores_Chw: np.ndarray, grid: Grid, height: int, width: int) -> np.ndarray:
     """scores_CHW: the scores at every pixel. Costs 4 * C * H * W bytes and as much again on the way."""
     return resampled(scores_Chw, grid, Grid(), height, width)
@@ -105,18 +125,18 @@ def _between(
     return interpolation(stride / to_stride, (centre - to_centre) / to_stride + 0.5, cells, to_cells)
 
 
+def _scale(height: int, width: int, longest: int | None) -> float:
+    return 1.0 if longest is None else min(1.0, longest / max(height, width))
+
+
 def _view(forward: Forward, grid: Grid, image_HW3: np.ndarray, scale: float, smallest: int) -> tuple[np.ndarray, Grid]:
     height, width = image_HW3.shape[:2]
     h, w = max(1, round(height * scale)), max(1, round(width * scale))
-    if (h, w) != (height, width):
-        shrinks = scale < 1
-        image_HW3 = cv2.resize(image_HW3, (w, h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    image_HW3 = resized(image_HW3, h, w)
     if min(h, w) < smallest:
         bottom, right = max(0, smallest - h), max(0, smallest - w)
         image_HW3 = cv2.copyMakeBorder(image_HW3, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-    zoom_y, zoom_x = height / h, width / w
-    found = Grid(grid.stride_y * zoom_y, grid.stride_x * zoom_x, grid.centre_y * zoom_y, grid.centre_x * zoom_x)
-    return forward(image_HW3), found
+    return forward(image_HW3), scaled(grid, height / h, width / w)
 
 
 def _probabilities(
