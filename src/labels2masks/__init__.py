@@ -27,6 +27,7 @@ _NAMES = {
     "train": "recipes:train",
     "predict": "prediction.predict:predict",
     "evaluate": "evaluation.evaluate:evaluate",
+    "compare": "report.compare:compare",
     "export": "deployment.onnx:export",
     "demo": "demonstration:demo",
     "doctor": "diagnosis:doctor",

@@ -34,6 +34,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="End with one line of JSON.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="Folder or file of a data set.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder or exported model file.")]
 ChosenClasses = Annotated[str | None, typer.Option("--classes", metavar="CAT,DOG", help="Keep these classes only.")]
 Others = Annotated[str, typer.Option("--others", metavar="void|background", help="What the other classes become.")]
@@ -45,6 +46,7 @@ GroupBy = Annotated[str | None, typer.Option("--group-by", metavar="REGEX", help
 Levels = Annotated[
     str | None, typer.Option("--levels", metavar="LOW HIGH|percentile", help="Black and white of 16-bit images.")
 ]
+NoPhotos = Annotated[bool, typer.Option("--no-photos", help="A report without pictures of photos.")]
 Tta = Annotated[bool, typer.Option("--tta", help="Average mirrored and scaled views.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
 
@@ -168,6 +170,39 @@ def evaluate(
     from .evaluation.table import as_text
 
     _tell(result, json, as_text(result))
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    data: Annotated[Path | None, typer.Option("--data", metavar="DATA", help="Where its photos are now.")] = None,
+    no_photos: NoPhotos = False,
+    classes: ChosenClasses = None,
+    others: Others = "void",
+    merge: Merge = None,
+    levels: Levels = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """One page that says what a run has learnt, made anew."""
+    if data is None and (classes or merge or levels):
+        raise UsageError("--classes, --merge and --levels need --data")
+    opened = _opened(data, classes, others, merge, levels) if data else None
+    _tell({"report": l2m.Run(run).report(opened, no_photos)}, json)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders; the first is compared with.")],
+    out: Out = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Runs scored on the same photos, and what chance in the photos would do to their difference."""
+    result = l2m.compare(runs, out=out)
+    from .report.compare import compare_text
+
+    _tell(result, json, compare_text(result))
 
 
 @app.command()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """run.predict("new.jpg") -> mask; run.export("model.onnx"); run.evaluate(data).
+    """run.predict("new.jpg") -> mask; run.export("model.onnx"); run.evaluate(data); run.report().
 
     folder: what `train` wrote. The network is loaded when it is first needed.
     Raises UsageError where the folder is no finished run.
@@ -67,6 +67,12 @@ class Run:
         from .evaluation.evaluate import evaluate
 
         return evaluate(self, data, split, **settings)
+
+    def report(self, data: Dataset | Path | str | None = None, no_photos: bool = False) -> Path:
+        """Write report.html, plots and overlays anew; returns the page. See `report.run_report`."""
+        from .report.run_report import run_report
+
+        return run_report(self, data, no_photos)
 
     def export(self, path: Path | str) -> dict[str, Any]:
         """Write one ONNX file, checked against this network; see `labels2masks.export`."""
