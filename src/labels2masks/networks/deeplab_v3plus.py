@@ -25,9 +25,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..encoders import build_encoder
 from ..grid import Grid
-from .blocks import conv_bn_relu, enlarge, initialise, separable_conv
+from .blocks import conv_bn_relu, enlarge, initialise, published, separable_conv
+from .deeplab_v3 import AtrousPyramidPooling, atrous_encoder
 
 
 class DeepLabV3Plus(nn.Module):
@@ -60,9 +60,7 @@ class DeepLabV3Plus(nn.Module):
             "separable": separable,
             "multi_grid": list(multi_grid),
         }
-        self.encoder = build_encoder(encoder, weights, output_stride)
-        if multi_grid:
-            spread(self.encoder.features.layer4, tuple(multi_grid))
+        self.encoder = atrous_encoder(encoder, weights, output_stride, multi_grid)
         small = sum(p.numel() for p in self.encoder.parameters()) < 10_000_000
         width = width or (128 if small else 256)
         fine = min(i for i, g in enumerate(self.encoder.grids) if g.stride_y >= 4)
@@ -85,23 +83,6 @@ class DeepLabV3Plus(nn.Module):
         return [(1.0, self(images_N3HW), self.grid)]
 
 
-class AtrousPyramidPooling(nn.Module):
-    """Five views of one map, side by side: the cell, three dilated 3x3 neighbourhoods, the mean of the image."""
-
-    def __init__(self, ins: int, width: int, scale: float, separable: bool) -> None:
-        super().__init__()
-        conv3x3 = separable_conv if separable else conv_bn_relu
-        self.near = conv_bn_relu(ins, width)
-        self.dilated = nn.ModuleList(conv3x3(ins, width, 3, dilation=int(r * scale)) for r in (6, 12, 18))
-        self.image = conv_bn_relu(ins, width)
-        self.project = nn.Sequential(conv_bn_relu(5 * width, width), nn.Dropout(0.1))
-
-    def forward(self, maps_NDhw: Tensor) -> Tensor:
-        near = self.near(maps_NDhw)
-        whole = self.image(maps_NDhw.mean(dim=(2, 3), keepdim=True)).expand_as(near)
-        return self.project(torch.cat([near, *(conv(maps_NDhw) for conv in self.dilated), whole], dim=1))
-
-
 def deeplab_v3plus_resnet101(classes: int, weights: str | Path | None = None) -> DeepLabV3Plus:
     """The paper's ResNet-101 model at output stride 16: plain convolutions, 256 channels, multi-grid (1, 2, 4).
 
@@ -109,12 +90,4 @@ def deeplab_v3plus_resnet101(classes: int, weights: str | Path | None = None) ->
     the ImageNet weights that exist, where the authors' own network has three 3x3.
     """
     network = DeepLabV3Plus(classes, "resnet101", weights, width=256, separable=False, multi_grid=(1, 2, 4))
-    network.name, network.encoder_name, network.settings = "deeplab_v3plus_resnet101", None, {}
-    return network
-
-
-def spread(stage: nn.Module, factors: tuple[int, ...]) -> None:
-    """Multiply the last-stage dilation (2 at output stride 16) by one factor per unit."""
-    base = stage[-1].conv2.dilation[0]
-    for unit, factor in zip(stage, factors, strict=True):
-        unit.conv2.dilation = unit.conv2.padding = (base * factor, base * factor)
+    return published("deeplab_v3plus_resnet101", network)
