@@ -7,8 +7,7 @@
                  has to make up for 19 % of change in the features.
     multi-grid   a factor for each unit on top, DeepLab v3, arXiv 1706.05587, section 3.2.
 
-Facts: supervised fact sheet, section 1.3. All take timm's ResNet names: `layer1` ... `layer4`, `conv1`, `conv2`. Padding
-grows with dilation, so no cell moves.
+All take timm's ResNet names: `layer1` ... `layer4`, `conv1`, `conv2`. Padding grows with dilation, so no cell moves.
 """
 
 from __future__ import annotations

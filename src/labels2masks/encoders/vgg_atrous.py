@@ -5,7 +5,7 @@
     for each rate r: fc6 3x3 1024 dilation r -> fc7 1x1 1024, each with ReLU and dropout 0.5
 
 DeepLab's first three pools are 3x3 too, which puts every cell on a pixel's centre, and an average of 3x3 follows the
-last; ParseNet keeps VGG's 2x2 and has no average. fc6 and fc7 are cut out of VGG's (arXiv 1412.7062, section 3.1): of the 7x7
+last; ParseNet keeps VGG's 2x2 and has no average. fc6 and fc7 are cut out of VGG's (arXiv 1412.7062): of the 7x7
 taps every third, so that at dilation 12 they stand where they stood, and of the 4096 filters every fourth, where
 the paper draws 1024 by lot.
 
