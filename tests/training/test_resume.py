@@ -1,6 +1,7 @@
 """A run that was killed ends bit-equal to one that was not, and nothing that was written is lost."""
 
 import errno
+import itertools
 import multiprocessing
 import os
 import random
@@ -9,13 +10,14 @@ import sys
 import time
 
 import pytest
-from training.tiny import Tiny, plan_for, same, train_apart, weights_of, write_plan
+import torch
+from training.tiny import Moments, Tiny, plan_for, same, train_apart, weights_of, write_plan
 
-import labels2masks.files
 from labels2masks.errors import DataError, UsageError
+from labels2masks.networks.saved import FILE
 from labels2masks.training import loop, train
 from labels2masks.training.batches import Crops, Stream, loader
-from labels2masks.training.folder import held
+from labels2masks.training.checkpoint import newest_checkpoint, save_checkpoint
 
 STEPS, EVERY = 14, 3
 
@@ -90,54 +92,85 @@ def test_the_same_weights_whatever_the_number_of_workers(photos, tmp_path):
 
 
 def _seeded():
-    import torch
-
     torch.manual_seed(0)
     return Tiny(3)
 
 
-def test_killed_again_and_again_it_ends_bit_equal(photos, uninterrupted, tmp_path):
-    plan, expected = uninterrupted
-    out = tmp_path / "run"
-    start = multiprocessing.get_context("forkserver")  # one import of torch for all processes
-    start.set_forkserver_preload(["labels2masks.training", "training.tiny"])
-    draw = random.Random(0)
-    spawned = 0
-    root = str(photos.root)
-    (photos.root / "splits").mkdir(exist_ok=True)
-    for name, part in (("train", photos.photos[:9]), ("val", photos.photos[9:])):
-        (photos.root / "splits" / f"{name}.txt").write_text("".join(f"{p.name}\n" for p in part))
-    for kill_after in (0, 1, 1, 1, 2, None):
-        before = _written(out)
-        process = start.Process(target=train_apart, args=(root, str(plan), str(out), 0.05))
+@pytest.fixture(scope="module")
+def split_photos(photos):
+    """The folder of the photos, with splits: for processes that open it themselves."""
+    folder = photos.root / "splits"
+    folder.mkdir(exist_ok=True)
+    for name, part in _with_val(photos).splits.items():
+        (folder / f"{name}.txt").write_text("".join(f"{photo}\n" for photo in part))
+    return str(photos.root)
+
+
+@pytest.fixture(scope="module")
+def apart():
+    """Starts processes that train; torch is imported once for all of them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["labels2masks.training", "training.tiny"])
+
+    def start(*arguments):
+        process = context.Process(target=train_apart, args=tuple(map(_plain, arguments)))
         process.start()
-        spawned += 1
-        if kill_after is not None:
-            deadline = time.monotonic() + 60
-            while process.is_alive() and time.monotonic() < deadline and _written(out) - before < kill_after:
-                time.sleep(0.005)
-            time.sleep(draw.uniform(0, 0.2))
-            if process.is_alive():
-                _kill_group(process.pid)
+        return process
+
+    return start
+
+
+def _plain(value):
+    return str(value) if isinstance(value, os.PathLike) else value
+
+
+def test_killed_at_twenty_random_moments_it_ends_bit_equal(split_photos, uninterrupted, apart, tmp_path):
+    """At least twenty, and until start-up, steps, the end, and the middle of a write were hit."""
+    plan, expected = uninterrupted
+    draw, kills, run = random.Random(0), [], 0
+    while len(kills) < 20 or {stage for stage, _ in kills} < set(STAGES) or not any(part for _, part in kills):
+        assert len(kills) < 200
+        out = tmp_path / str(run)
+        process = apart(split_photos, plan, out, draw.randint(1, 80), draw.choice((0, draw.uniform(0, 0.02))))
         process.join(120)
-        assert not process.is_alive()
-        if (out / "model.safetensors").exists():
-            break
-    assert spawned > 3 and process.exitcode == 0
-    assert (out / "model.safetensors").read_bytes() == expected
+        if process.exitcode == -signal.SIGKILL:
+            kills.append(_stage(out))
+        else:  # it was done before its moment came
+            assert process.exitcode == 0 and (out / FILE).read_bytes() == expected
+            run += 1
+    out = tmp_path / str(run)
+    process = apart(split_photos, plan, out, None, 0)
+    process.join(120)
+    assert process.exitcode == 0 and (out / FILE).read_bytes() == expected
     assert not list(out.rglob("*.part")) and not (out / "checkpoints").exists()
 
 
-def _written(out):
-    """The number of the newest checkpoint."""
-    return max((int(p.stem.split("-")[1]) // EVERY for p in (out / "checkpoints").glob("step-*")), default=0)
+STAGES = ("starting", "training", "finishing")
 
 
-def _kill_group(pid):
+def _stage(out):
+    """(how far a killed run had come, whether it was writing a file)."""
+    steps = max((int(p.stem.split("-")[1]) for p in out.glob("checkpoints/step-*")), default=0)
+    return STAGES[2 if steps == STEPS or (out / FILE).exists() else steps > 0], any(out.rglob("*.part"))
+
+
+def test_two_starts_on_one_folder_are_refused(data, split_photos, uninterrupted, apart, tmp_path):
+    plan, expected = uninterrupted
+    out = tmp_path / "run"
+    process = apart(split_photos, plan, out, 30, None)
     try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:  # before it leads a group of its own
-        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 120
+        while not (out / "plan.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with pytest.raises(UsageError, match="is being trained in by another process"):
+            train(data, out=out, resume=True, say=lambda text: None)
+        with pytest.raises(UsageError, match="never overwritten"):
+            train(data, out=out, plan=plan, say=lambda text: None)
+        assert process.is_alive()
+    finally:
+        process.kill()
+        process.join(120)
+    assert resumed(data, out) == expected
 
 
 @pytest.mark.parametrize("step", [1, 2, EVERY, 8, STEPS])
@@ -163,15 +196,39 @@ def test_killed_while_scoring_no_step_is_taken_again(data, uninterrupted, tmp_pa
     assert resumed(data, tmp_path / "run") == expected
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(data, uninterrupted, tmp_path, capsys):
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def with_a_bit_flipped(content):
+    return content[:-9] + bytes([content[-9] ^ 4]) + content[-8:]
+
+
+@pytest.mark.parametrize("damage", [cut, with_a_bit_flipped])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(data, uninterrupted, tmp_path, capsys, damage):
     plan, expected = uninterrupted
     out = tmp_path / "run"
     crashed(data, plan, out, 8)
     older, newest = sorted((out / "checkpoints").iterdir())[-2:]
-    newest.write_bytes(newest.read_bytes()[:200])
+    newest.write_bytes(damage(newest.read_bytes()))
     assert resumed(data, out) == expected
     told = capsys.readouterr().err
     assert newest.name in told and "going back" in told
+
+
+def test_no_flipped_bit_passes(tmp_path):
+    """One in every byte of a checkpoint: it is found, or it changed nothing (blanks of the header)."""
+    tensors = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(3)}
+    for step in (1, 2):
+        newest = save_checkpoint(tmp_path, step, tensors, {"history": {"loss": [0.25]}})
+    content, found = newest.read_bytes(), 0
+    for place in range(len(content)):
+        newest.write_bytes(content[:place] + bytes([content[place] ^ (1 << place % 8)]) + content[place + 1 :])
+        read, state, complaints = newest_checkpoint(tmp_path)
+        assert same(read, tensors) and state["history"] == {"loss": [0.25]}
+        assert state["step"] == (1 if complaints else 2)
+        found += len(complaints)
+    assert found > 0.8 * len(content)
 
 
 def test_without_a_checkpoint_that_reads_it_starts_from_the_beginning(data, uninterrupted, tmp_path, capsys):
@@ -182,13 +239,6 @@ def test_without_a_checkpoint_that_reads_it_starts_from_the_beginning(data, unin
         file.write_bytes(b"\0" * 64)
     assert resumed(data, out) == expected
     assert "no older one" in capsys.readouterr().err
-
-
-def test_two_starts_on_one_folder(data, uninterrupted, tmp_path):
-    out = tmp_path / "run"
-    out.mkdir()
-    with held(out), pytest.raises(UsageError, match="another process"):
-        train(data, out=out, plan=uninterrupted[0], say=lambda text: None)
 
 
 def test_a_run_is_never_overwritten_and_a_finished_one_is_returned(data, uninterrupted, tmp_path, monkeypatch):
@@ -202,23 +252,30 @@ def test_a_run_is_never_overwritten_and_a_finished_one_is_returned(data, uninter
         train(data, resume=True)
 
 
-def test_a_full_disk_loses_nothing(data, uninterrupted, tmp_path, monkeypatch):
-    plan, expected = uninterrupted
-    out = tmp_path / "run"
-    plain, full = os.fsync, []
+def test_a_disk_full_at_any_write_loses_nothing(data, tmp_path):
+    """Each call that writes fails in a run of its own, a write after half of its bytes."""
+    plan = write_plan(tmp_path / "plan.json", plan_for(_with_val(data), 4, 2, val="auto", validations=1))
+    expected = (train(data, out=tmp_path / "whole", plan=plan, say=lambda text: None).folder / FILE).read_bytes()
+    for moment in itertools.count(1):
+        out, before = tmp_path / str(moment), {}
 
-    def fsync(descriptor):
-        if list((out / "checkpoints").glob(".step-00000006*")) and not full:
-            full.append(1)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        plain(descriptor)
+        def full(count, moment=moment, out=out, before=before):
+            if count == moment:
+                before |= {p: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.suffix != ".part"}
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(labels2masks.files.os, "fsync", fsync)
-    with pytest.raises(OSError, match="No space"):
-        train(data, out=out, plan=plan, say=lambda text: None)
-    assert full and "step-00000003.safetensors" in [p.name for p in (out / "checkpoints").iterdir()]
-    assert not list(out.rglob("*.part"))
-    assert resumed(data, out) == expected
+        with pytest.MonkeyPatch.context() as patch:
+            Moments(full, patch)
+            try:
+                train(data, out=out, plan=plan, say=lambda text: None)
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+            else:
+                break
+        assert {p: p.read_bytes() for p in before} == before
+        assert not list(out.rglob("*.part"))
+        assert resumed(data, out) == expected
+    assert moment > 50 and not before
 
 
 def test_a_changed_photo_is_refused(data, uninterrupted, tmp_path):

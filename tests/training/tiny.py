@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 import torch
 from torch import nn
 
-from labels2masks import networks
+from labels2masks import files, networks
 from labels2masks.formats.dataset import Dataset
 from labels2masks.formats.open import open_dataset
 from labels2masks.grid import Grid
 from labels2masks.networks import Entry
+from labels2masks.prediction import network as prediction
 from labels2masks.training import loop, train
 from labels2masks.training.plan import Plan, make_plan
 from labels2masks.training.settings import Settings, with_settings
@@ -79,16 +86,72 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-def train_apart(data: str, plan: str, out: str, seconds_a_step: float) -> None:
-    """For a process of its own, which leads its group so that all of it can be killed."""
+class Moments:
+    """`act` is told of each moment of a run by its number: every call by which files are written.
+
+    Those are open, write (half of the bytes are on the disk by then), fsync, replace, and fsync of the folder.
+    """
+
+    def __init__(self, act: Callable[[int], object], patch: pytest.MonkeyPatch):
+        self.act, self.count = act, 0
+        system = {name: self.before(getattr(os, name)) for name in ("fsync", "replace")}
+        patch.setattr(files, "os", SimpleNamespace(**{**vars(os), **system}))
+        patch.setattr(files, "open", self.opened, raising=False)
+
+    def now(self) -> None:
+        self.count += 1
+        self.act(self.count)
+
+    def before(self, function: Callable) -> Callable:
+        def told(*arguments: object, **named: object) -> object:
+            self.now()
+            return function(*arguments, **named)
+
+        return told
+
+    def opened(self, path: Path, mode: str) -> io.BufferedWriter:
+        self.now()
+        return _ToldWriter(self.now, io.FileIO(path, mode))
+
+
+class _ToldWriter(io.BufferedWriter):
+    """Tells of its first write when half of it is on the disk."""
+
+    def __init__(self, now: Callable[[], None], raw: io.FileIO):
+        super().__init__(raw)
+        self.now: Callable[[], None] | None = now
+
+    def write(self, content: bytes) -> int:
+        now, self.now, half = self.now, None, len(content) // 2
+        if now:
+            super().write(content[:half])
+            self.flush()
+            now()
+            return half + super().write(content[half:])
+        return super().write(content)
+
+
+def train_apart(data: str, plan: str, out: str, moment: int | None, delay: float | None) -> None:
+    """Train in a process of its own, which leads its group, and kill the group `delay` seconds after a moment.
+
+    moment: counts writes, steps and predictions; None = never. delay: 0 = at once; None = stop there, alive.
+    """
     os.setsid()
     networks.NETWORKS["tiny"] = TINY
     train.__globals__["_tensorboard"] = lambda folder, step: None
-    plain = loop.step_loss
 
-    def slow(*arguments, **named):
-        time.sleep(seconds_a_step)
-        return plain(*arguments, **named)
+    def kill() -> None:
+        os.killpg(os.getpgrp(), signal.SIGKILL)
 
-    loop.step_loss = slow
+    def act(count: int) -> None:
+        if count == moment:
+            if delay is None:
+                time.sleep(600)
+            elif delay == 0:
+                kill()
+            threading.Timer(delay or 0, kill).start()
+
+    moments = Moments(act, pytest.MonkeyPatch())
+    loop.step_loss = moments.before(loop.step_loss)
+    prediction.forward = moments.before(prediction.forward)
     train(open_dataset(data), out=out, plan=plan, resume=True, say=lambda text: None)

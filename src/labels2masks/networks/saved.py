@@ -1,14 +1,17 @@
 """A network in one safetensors file: the weights, and in the header all that is needed to build it again.
 
 The header's entry "labels2masks" is JSON:
-    {"version": 1, "network", "encoder", "settings", "classes": Classes.to_json(), "working_size", ...info}
+    {"version": 1, "network", "encoder", "settings", "classes": Classes.to_json(), "working_size", "checksum", ...info}
 Nothing is ever unpickled. Equal networks give equal bytes: no time stamps, sorted keys.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -32,8 +35,7 @@ def save_network(path: Path | str, network: nn.Module, info: dict) -> Path:
     Raises UsageError where the classes do not number the network's scores.
     """
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-    header = json.dumps(describe(network, info), sort_keys=True)
-    return write_atomically(path, to_bytes(tensors, {KEY: header}))
+    return write_atomically(path, to_bytes(tensors, {KEY: seal(describe(network, info), tensors)}))
 
 
 def describe(network: nn.Module, info: dict) -> dict:
@@ -56,7 +58,7 @@ def describe(network: nn.Module, info: dict) -> dict:
 def load_network(path: Path | str) -> tuple[nn.Module, dict]:
     """(network in evaluation mode on the CPU, header) from a file or a run folder.
 
-    Raises UsageError where there is no such file, DataError where it is none of ours.
+    Raises UsageError where there is no such file, DataError where it is damaged or none of ours.
     """
     info, tensors = _read(path)
     names = info["classes"]["names"]
@@ -68,6 +70,32 @@ def load_network(path: Path | str) -> tuple[nn.Module, dict]:
         detail = " ".join(str(error).split())[:300]
         raise DataError(f"{path}: the weights do not fit the network its header names: {detail}") from None
     return network.eval(), info
+
+
+def seal(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """The header as JSON with a checksum of it and the tensors: one bit that flips on the disk is found.
+
+    In the one entry of the file's metadata, because safetensors writes several in any order.
+    """
+    plain = json.loads(json.dumps(header))
+    return json.dumps({**plain, "checksum": _checksum(plain, tensors)}, sort_keys=True)
+
+
+def unseal(text: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The header again, without its checksum. Raises ValueError where it does not hold; files without one are older."""
+    header: dict[str, Any] = json.loads(text)
+    given = header.pop("checksum", None)
+    if given is not None and given != _checksum(header, tensors):
+        raise ValueError("its checksum does not hold")
+    return header
+
+
+def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    found = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def start_from(network: nn.Module, classes: Classes, path: Path | str) -> dict:
@@ -132,7 +160,10 @@ def _read(path: Path | str) -> tuple[dict, dict[str, Tensor]]:
         raise DataError(f"{file} is no readable safetensors file: {error}") from None
     if header is None:
         raise DataError(f"{file} holds weights without our header: give it as --weights FILE of an encoder instead")
-    info = json.loads(header)
+    try:
+        info = unseal(header, tensors)
+    except ValueError as error:
+        raise DataError(f"{file} is damaged ({error}): copy it again, or train again") from None
     if info.get("version") != VERSION:
         raise DataError(f"{file} has version {info.get('version')}, this program reads {VERSION}: update labels2masks")
     return info, tensors

@@ -1,12 +1,11 @@
 """A checkpoint is one safetensors file: tensors and, in its header, the JSON they belong to.
 
 One file, so a kill can not part them; temporary name, fsync, rename. The newest two are kept: where the
-newest does not read, the one before it serves. Nothing is unpickled.
+newest does not read, or does not have its checksum, the one before it serves. Nothing is unpickled.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..files import write_atomically
-
-_HEADER = "labels2masks"
+from ..networks.saved import KEY, seal, unseal
 
 
 def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
     """Write `step-<step>.safetensors` and remove all but the newest two."""
-    content = save(
-        {name: t.detach().cpu().contiguous() for name, t in sorted(tensors.items())},
-        {_HEADER: json.dumps({**state, "step": step})},
-    )
+    kept = {name: t.detach().cpu().contiguous() for name, t in sorted(tensors.items())}
+    content = save(kept, {KEY: seal({**state, "step": step}, kept)})
     path = write_atomically(folder / f"step-{step:08d}.safetensors", content)
     for old in sorted(folder.glob("step-*.safetensors"))[:-2]:
         old.unlink()
@@ -42,8 +38,8 @@ def newest_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], 
     for path in sorted(folder.glob("step-*.safetensors"), reverse=True):
         try:
             with safe_open(path, framework="pt") as file:
-                state = json.loads((file.metadata() or {})[_HEADER])
-                return {name: file.get_tensor(name) for name in file.keys()}, state, complaints  # noqa: SIM118
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                return tensors, unseal((file.metadata() or {})[KEY], tensors), complaints
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             complaints.append(f"{path} does not read ({error}); going back to the checkpoint before it")
     if complaints:
