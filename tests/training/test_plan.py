@@ -146,6 +146,16 @@ def test_the_smallest_objects_keep_16_pixels(tmp_path):
     assert planned(data(20), size=100)[0].settings.size == 100
 
 
+def test_median_frequency_counts_the_photos_that_have_a_class(tmp_path):
+    """Ground is 2304 of 3840 pixels, disc 1536 of the 3072 of its one photo, dot is nowhere."""
+    half_HW = np.zeros((48, 64), np.uint8)
+    half_HW[:, :32] = 1
+    masks = [mask_file(tmp_path / "half.png", half_HW), mask_file(tmp_path / "none.png", np.zeros((24, 32)))]
+    photos = (noise_photo(tmp_path, "a", (masks[0],)), noise_photo(tmp_path, "b", (masks[1],), 24, 32))
+    plan, _ = planned(Dataset(CLASSES, photos, {}, tmp_path), loss__class_weights="median_frequency")
+    assert plan.class_weights == pytest.approx([0.55 / 0.6, 1.1, 1.0], abs=1e-4)
+
+
 def test_class_weights_are_capped_and_shares_expected(tmp_path):
     assert class_weights(np.array([0.9, 0.1, 0.0]), 3.0) == pytest.approx([np.sqrt(0.5 / 0.9), np.sqrt(5), 1.0])
     assert class_weights(np.array([0.98, 0.01, 0.01]), 3.0).max() <= 3

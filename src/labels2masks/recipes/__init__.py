@@ -1,6 +1,6 @@
-"""A recipe is a function that returns the settings of a run; `train` is the verb that follows one.
+"""A recipe is a function that returns the settings of a run, or of several in stages; `train` follows one.
 
-`everyday` is for a person's own photos; the settings of the papers are functions in `published`.
+`everyday` is for a person's own photos; the settings of the papers are functions in `published` and `fcn_to_dilation`.
 """
 
 from __future__ import annotations
@@ -14,28 +14,40 @@ from ..formats.dataset import Dataset
 from ..formats.open import open_dataset
 from ..networks import NETWORKS
 from ..training import Settings
-from ..training import train as follow
+from ..training.settings import with_settings
+from ..training.stages import train_stages
 from .everyday import everyday
+from .fcn_to_dilation import FCN_TO_DILATION
 from .published import PUBLISHED
 
 if TYPE_CHECKING:
     from ..run import Run
 
-RECIPES: dict[str, Callable[[], Settings]] = {recipe.__name__: recipe for recipe in (everyday, *PUBLISHED)}
+RECIPES: dict[str, Callable[[], Settings | list[Settings]]] = {
+    recipe.__name__: recipe for recipe in (everyday, *FCN_TO_DILATION, *PUBLISHED)
+}
 
 
 def available() -> list[dict[str, Any]]:
-    """One dictionary a recipe: name, what it is for, network, encoder."""
-    made = {name: recipe() for name, recipe in RECIPES.items()}
-    return [
-        {
-            "name": name,
-            "for": (RECIPES[name].__doc__ or "").partition("\n")[0],
-            "network": settings.network,
-            "encoder": settings.encoder,
-        }
-        for name, settings in made.items()
-    ]
+    """One dictionary a recipe: name, what it is for, network, encoder, runs (None = one)."""
+    rows = []
+    for name, recipe in RECIPES.items():
+        *earlier, last = _stages(recipe)
+        rows.append(
+            {
+                "name": name,
+                "for": (recipe.__doc__ or "").partition("\n")[0],
+                "network": last.network,
+                "encoder": last.encoder,
+                "runs": len(earlier) + 1 if earlier else None,
+            }
+        )
+    return rows
+
+
+def _stages(recipe: Callable[[], Settings | list[Settings]]) -> list[Settings]:
+    made = recipe()
+    return made if isinstance(made, list) else [made]
 
 
 def train(
@@ -60,12 +72,14 @@ def train(
 
     data: a data set, or the path of one.
 
-    recipe: a name of `RECIPES`; "auto" is the everyday one, which takes every mixture of label kinds.
+    recipe: a name of `RECIPES`; "auto" is the everyday one, which takes every mixture of label kinds. Some papers train
+        in stages: those are several runs, the earlier ones in `stages/` of the last one's folder.
     network, encoder: a family with its encoder, or a published name alone; None = the recipe's.
     weights: "auto" (the installed package), "none", "hub" (downloads), a safetensors file, or an earlier run.
     train, val: splits; val "auto" takes the data set's own, else sets a fifth aside once, or scores by five
         folds below 60 labelled photos; "none" trains without a score.
-    epochs or minutes: how long; minutes cover all, folds included. size: long side photos are shrunk to.
+    epochs or minutes: how long; minutes cover all, folds and stages included, epochs are of each stage.
+    size: long side photos are shrunk to.
     out: the run's folder, made anew (default `runs/<date>-<name>`). resume: go on in `out`.
     group_by: regular expression on photo names; what it matches alike is not torn between splits.
     plan: a plan.json to follow unchanged. settings: {"optimiser.rate": 3e-4}, any of `training.Settings`.
@@ -76,23 +90,30 @@ def train(
     if network is not None and network not in NETWORKS:
         raise UsageError(f"unknown network {network!r}{did_you_mean(network, NETWORKS)}")
     data = data if isinstance(data, Dataset) else open_dataset(data)
-    base = RECIPES["everyday" if recipe == "auto" else recipe]()
-    changes: dict[str, Any] = {"weights": str(weights), "seed": seed}
-    if network is not None or encoder is not None:
-        changes |= {"network": network or base.network, "encoder": encoder}
-        if changes["network"] != base.network or encoder is None:
-            changes["options"] = {}
-    changes |= {k: v for k, v in {"epochs": epochs, "minutes": minutes, "size": size}.items() if v is not None}
-    return follow(
+    stages = _stages(RECIPES["everyday" if recipe == "auto" else recipe])
+    if network is not None and len(stages) > 1:
+        names = " -> ".join(stage.network for stage in stages)
+        raise UsageError(f"recipe {recipe} trains {names} in stages: leave out --network, or take another recipe")
+    each = None if minutes is None else minutes / len(stages)
+    common = {k: v for k, v in {"epochs": epochs, "minutes": each, "size": size}.items() if v is not None}
+    common |= {"weights": str(weights), "seed": seed}
+    chosen = []
+    for stage in stages:
+        changes: dict[str, Any] = dict(common)
+        if network is not None or encoder is not None:
+            changes |= {"network": network or stage.network, "encoder": encoder}
+            if changes["network"] != stage.network or encoder is None:
+                changes["options"] = {}
+        chosen.append(with_settings(stage, {**changes, **(settings or {})}))
+    return train_stages(
         data,
-        base,
+        chosen,
         train=train,
         val=val,
         group_by=group_by,
         out=out,
         resume=resume,
         plan=plan,
-        changes={**changes, **(settings or {})},
     )
 
 

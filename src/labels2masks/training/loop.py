@@ -124,7 +124,7 @@ def fit(
     for step, batch in enumerate(loader(crops, stream, s.workers or 0), start):
         began = time.perf_counter()
         torch.manual_seed((s.seed << 32) + step)
-        _train_mode(trained, s)
+        _train_mode(network, s)
         for group in optimiser.param_groups:
             group["lr"] = group["base"] * rate_factor(step, plan.steps, s)
         buffers = [b.clone() for b in network.buffers()]
@@ -268,10 +268,12 @@ def make_optimiser(network: nn.Module, s: Settings) -> torch.optim.Optimizer:
 
 
 def rate_factor(step: int, steps: int, s: Settings) -> float:
-    """Learning rate as a factor: linear warm-up, then poly (1 - t)^0.9 (ParseNet; DeepLab v2) or cosine."""
+    """Learning rate as a factor: linear warm-up, then poly (1 - t)^0.9 (ParseNet; DeepLab v2), cosine, or constant."""
     warm = s.optimiser.warmup * steps
     if step < warm:
         return (step + 1) / (warm + 1)
+    if s.optimiser.schedule == "constant":
+        return 1.0
     t = (step - warm) / max(steps - warm, 1)
     return (1 - t) ** 0.9 if s.optimiser.schedule == "poly" else 0.5 * (1 + math.cos(math.pi * t))
 
@@ -282,6 +284,8 @@ def _train_mode(network: nn.Module, s: Settings) -> None:
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
+    for name in s.frozen:
+        network.get_submodule(name).eval()
 
 
 def _update_mean(mean: dict[str, Tensor], network: nn.Module, step: int, steps: int, span: float) -> None:
@@ -341,12 +345,12 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _recompute_batch_norm(network: nn.Module, crops: Crops, s: Settings, plan: Plan, device: torch.device) -> None:
     """Plain means of the batch statistics over one pass with the final weights (SegNet needs it; caffe-segnet #91)."""
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    _train_mode(network, s)
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative mean
-    network.train()
     assert s.batch
     passes = math.ceil(len(crops) / s.batch)
     stream = Stream(len(crops), s.batch, plan.steps, plan.steps + passes, s.seed, plan.settles)

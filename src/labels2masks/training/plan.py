@@ -23,6 +23,7 @@ from ..formats.dataset import Dataset, Photo
 from ..formats.image import image_size
 from ..formats.splitting import folds, make_split
 from ..labels import Boxes, Mask, kind_name, labelling_seconds, rasterise
+from ..losses.class_weights import median_frequency
 from .settings import Settings
 
 LOOKED_AT = 2000
@@ -135,9 +136,11 @@ def make_plan(
     by_minutes = minutes * 60 * 0.9 / mean_seconds / trainings if minutes else float("inf")
     steps = max(1, round(min(by_epochs, by_minutes) if settings.minutes is None else by_minutes))
     shares = seen.shares / (seen.shares.sum() or 1.0)
-    weights = (
-        class_weights(shares, settings.loss.cap) if settings.loss.class_weights == "auto" else np.ones(len(shares))
-    )
+    weights = np.ones(len(shares))
+    if settings.loss.class_weights == "auto":
+        weights = class_weights(shares, settings.loss.cap)
+    elif settings.loss.class_weights == "median_frequency":
+        weights = median_frequency(seen.pixels, seen.beside)
     rarity = 1 / np.sqrt(np.maximum(shares, 1e-4))
     plan = Plan(
         settings=settings,
@@ -266,6 +269,8 @@ class _Seen:
 
     def __init__(self, classes: int):
         self.shares = np.zeros(classes)
+        self.pixels = np.zeros(classes)
+        self.beside = np.zeros(classes)  # all pixels of the photos in which a class occurs
         self.present = np.zeros(classes, bool)
         self.kinds: dict[str, int] = {}
         self.heights: list[int] = []
@@ -295,7 +300,10 @@ def _look(photos: Sequence[Photo], classes: Classes) -> _Seen:
         seen.count += 1
         seen.heights.append(height)
         seen.widths.append(width)
-        seen.shares += candidates.expected_shares() / (height * width)
+        pixels = candidates.expected_shares()
+        seen.shares += pixels / (height * width)
+        seen.pixels += pixels
+        seen.beside += (pixels > 0) * height * width
         for indices in candidates.facts.present:
             seen.present[sorted(indices)] = True
         seen.seconds += labelling_seconds(labels, photo.vocabulary.source)

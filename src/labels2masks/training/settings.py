@@ -49,7 +49,7 @@ class Optimiser(_Strict):
     encoder: float = 0.3
     weight_decay: float = 0.01
     momentum: float = 0.9
-    schedule: Literal["poly", "cosine"] = "poly"
+    schedule: Literal["poly", "cosine", "constant"] = "poly"
     warmup: float = 0.05
     ema: float = 0.05
     clip: float = 1.0
@@ -57,19 +57,20 @@ class Optimiser(_Strict):
 
 class Loss(_Strict):
     """Weights of the three means and of the presence term; class_weights: "auto" weighs by the root of
-    the inverse expected share, within 1 / cap .. cap."""
+    the inverse expected share, within 1 / cap .. cap; "median_frequency" as SegNet, without a cap."""
 
     mask: float = 1.0
     ink: float = 1.0
     region: float = 1.0
     presence: float = 0.1
-    class_weights: Literal["auto", "none"] = "auto"
+    class_weights: Literal["auto", "median_frequency", "none"] = "auto"
     cap: float = 2.0
 
 
 class Settings(_Strict):
-    """options: further arguments of the network's class. epochs and minutes None: the plan takes 60 epochs,
-    on a machine without a GPU at most 30 minutes.
+    """options: further arguments of the network's class. frozen: parts of the network, by their names in it, that
+    keep weights and running statistics (see `training.stages`).
+    epochs and minutes None: the plan takes 60 epochs, on a machine without a GPU at most 30 minutes.
     batch_norm: statistics of each batch (train), of the weights (frozen), or recomputed over the
     training photos at the end. early_stop: validations without a gain before stopping, 0 = never."""
 
@@ -77,6 +78,7 @@ class Settings(_Strict):
     options: dict[str, Any] = {}
     encoder: str | None = "tf_efficientnet_lite0"
     weights: str = "auto"
+    frozen: tuple[str, ...] = ()
     epochs: Above0 | None = None
     minutes: Above0 | None = None
     size: Count | None = None

@@ -11,16 +11,25 @@ from torch import nn
 
 from .. import networks
 from ..classes import Classes
+from ..errors import UsageError, did_you_mean
 from ..networks.saved import start_from
 from .settings import Settings
 
 
 def built(s: Settings, classes: int) -> nn.Module:
-    """The network with its starting weights; the new layers are drawn from the seed."""
+    """The network with its starting weights; the new layers are drawn from the seed, the frozen ones do not learn.
+
+    Raises UsageError for a frozen part that the network does not have.
+    """
     torch.manual_seed(s.seed)
     weights = None if s.weights == "none" or is_run(s.weights) else s.weights
     network = networks.build(s.network, classes, encoder=s.encoder, weights=weights, settings=s.options)
     network.working_size = s.size  # type: ignore[assignment]
+    parts = dict(network.named_modules())
+    for name in s.frozen:
+        if name not in parts:
+            raise UsageError(f"network {s.network} has no part {name!r} to freeze{did_you_mean(name, parts)}")
+        parts[name].requires_grad_(False)
     return network
 
 

@@ -264,7 +264,8 @@ def _score_by_folds(data: Dataset, plan: Plan, folder: Path, say: Say) -> PerPho
     scored = PerPhoto(data.classes)
     for k, aside in enumerate(plan.fold_names):
         place = folder / "folds" / str(k)
-        inner = plan.model_copy(update={"train": [n for n in plan.train if n not in set(aside)], "val": []})
+        rest = [n for n in plan.train if n not in set(aside)]
+        inner = plan.model_copy(update={"train": rest, "val": [], "settings": _of_fold(plan.settings, k, aside)})
         say(f"fold {k + 1} of {len(plan.fold_names)}: {len(inner.train)} photos, scored on the other {len(aside)}")
         done = place / "model.safetensors"
         if done.exists():
@@ -276,6 +277,15 @@ def _score_by_folds(data: Dataset, plan: Plan, folder: Path, say: Say) -> PerPho
             shutil.rmtree(place / "checkpoints", ignore_errors=True)
             _leave_out(folder, _add(scored, network, data.subset(aside)))
     return scored
+
+
+def _of_fold(s: Settings, k: int, aside: Sequence[str]) -> Settings:
+    """A fold starts from the same fold of an earlier run: that run's own network has seen all the photos."""
+    earlier = Path(s.weights) / "folds" / str(k) / "model.safetensors"
+    if not earlier.exists():
+        return s
+    folds = json.loads((Path(s.weights) / "split.json").read_text(encoding="utf-8"))["folds"]
+    return s.model_copy(update={"weights": str(earlier)}) if list(folds[k]) == list(aside) else s
 
 
 def _finish(
