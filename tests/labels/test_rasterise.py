@@ -188,6 +188,14 @@ def test_void_is_never_filled():
     assert (drawn(Points((Point("cat", 29.5, 5.5),)), outside_HW=outside_HW).index_HW[:, 28:] == 0).all()
 
 
+def test_two_partial_masks_complete_each_other():
+    left, right = mask(_1=np.s_[:5, :5], _255=np.s_[:, 15:]), mask(_2=np.s_[:5, 25:], _255=np.s_[:, :20])
+    for masks in ((left, right), (right, left)):
+        made = drawn(*masks)
+        assert set_at(made, 0, 0) == {CAT} and set_at(made, 0, 29) == {DOG} and set_at(made, 9, 9) == {BG}
+        assert (made.index_HW[:, 15:20] == 0).all() and made.conflicts == 0
+
+
 def test_padding_of_a_moved_mask_is_void():
     ids_HW = np.zeros((H, W), np.int32)
     ids_HW[:, 25:] = -1

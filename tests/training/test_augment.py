@@ -5,7 +5,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
+from torchvision.transforms import v2
 
 from labels2masks.classes import Classes, Vocabulary
 from labels2masks.formats.dataset import Photo
@@ -148,6 +150,49 @@ def test_a_run_settles_on_whole_crops_and_mild_zooms(disc):
     assert crops.shown[True][0].scale == (0.5, 2.0)
     never = Crops([disc] * 3, PLAIN.model_copy(update={"settle": 0.0}), (160, 240), None, {}, 0)
     assert [step.images_N3HW.shape[2:] for step in loader(never, Stream(3, 2, 0, 1, 0), 0)] == [(160, 240)]
+
+
+def test_the_map_is_that_of_torchvision(disc):
+    """Zoom, turn and move against torchvision's one step for each picture: same pixels, same labels."""
+    image_HW3, labels = disc.loaded()
+    height, width = image_HW3.shape[:2]
+    ids_HW = labels[0].ids_HW
+    turn, zoom, right, down = 8.0, 1.3, 12, -7
+    centre = np.array([width / 2, height / 2])
+    rad = np.deg2rad(turn)
+    linear = zoom * np.array([[np.cos(rad), -np.sin(rad)], [np.sin(rad), np.cos(rad)]])
+    matrix_23 = np.column_stack([linear, centre + [right, down] - linear @ centre])
+    ours_HW3, candidates = apply_map(image_HW3, (Mask(ids_HW=ids_HW),), WORDS, matrix_23, (height, width))
+    theirs = {}
+    for name, array, how in [
+        ("image", image_HW3.transpose(2, 0, 1), v2.InterpolationMode.BILINEAR),
+        ("mask", ids_HW[None].astype(np.uint8), v2.InterpolationMode.NEAREST),
+    ]:
+        moved = v2.functional.affine(
+            torch.from_numpy(array.copy()), angle=turn, translate=[right, down], scale=zoom, shear=[0, 0],
+            interpolation=how, fill=255,
+        )  # fmt: skip
+        theirs[name] = moved.numpy()
+    inside_HW = (theirs["mask"][0] != 255) & (candidates.index_HW != VOID_ROW)
+    assert inside_HW.mean() > 0.8
+    assert (candidates.labels() == theirs["mask"][0])[inside_HW].mean() > 0.997
+    apart_HW = np.abs(ours_HW3.astype(int) - theirs["image"].transpose(1, 2, 0)).max(2)
+    assert np.percentile(apart_HW[inside_HW], 99) <= 8  # along the disc's edge, OpenCV rounds weights to 1/32 px
+
+
+@pytest.mark.parametrize("change", ["brightness", "contrast", "saturation"])
+def test_colours_change_as_in_torchvision(change):
+    picture_HW3 = np.random.default_rng(0).integers(60, 180, (24, 32, 3), np.uint8)
+    factor = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0} | {change: 1.25}
+
+    class Drawn:  # the three factors, then no hue
+        def uniform(self, low, high, count=None):
+            return np.array(list(factor.values())) if count else 0.0
+
+    ours_HW3 = recoloured(picture_HW3, Augment(), Drawn()).astype(int)
+    adjust = getattr(v2.functional, f"adjust_{change}")
+    theirs_HW3 = adjust(torch.from_numpy(picture_HW3).permute(2, 0, 1), 1.25).permute(1, 2, 0).numpy()
+    assert np.abs(ours_HW3 - theirs_HW3).max() <= 2
 
 
 def test_the_number_of_threads_changes_no_colour(tmp_path):

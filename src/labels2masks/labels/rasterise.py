@@ -53,8 +53,8 @@ def rasterise(
     for boxes in (x for x in labels if isinstance(x, Boxes)):
         made = _boxes(made, boxes, vocabulary)
         facts = replace(facts, boxes=facts.boxes + _filled(boxes, vocabulary, height, width))
-    for mask in (x for x in labels if isinstance(x, Mask)):
-        made = _mask(made, mask, vocabulary)
+    if masks := [x for x in labels if isinstance(x, Mask)]:
+        made = _masks(made, masks, vocabulary)
     for ink in (x for x in labels if isinstance(x, Points | Scribbles)):
         for mark in ink.marks:
             set_C = _all_but(vocabulary, mark.name) if mark.negative else _set(vocabulary, mark.name)
@@ -177,10 +177,24 @@ def _filled(
     return tuple(facts)
 
 
-def _mask(made: Candidates, mask: Mask, vocabulary: Vocabulary) -> Candidates:
-    """One statement per id; void pixels become row 0 whatever tags and boxes said."""
+def _masks(made: Candidates, masks: Sequence[Mask], vocabulary: Vocabulary) -> Candidates:
+    """One statement per id; pixels that are void in every mask become row 0 whatever tags and boxes said."""
+    stated = [_sets_of_ids(mask, made.index_HW.shape, vocabulary) for mask in masks]
+    if len(masks) == 1 and (made.index_HW == OPEN_ROW).all():
+        return _mask_alone(made, masks[0], stated[0])
+    void_HW = np.ones(made.index_HW.shape, bool)
+    for mask, sets in zip(masks, stated, strict=True):
+        void_HW &= ~np.isin(mask.ids_HW, list(sets))
+    made = replace(made, index_HW=np.where(void_HW, np.int32(VOID_ROW), made.index_HW))
+    for mask, sets in zip(masks, stated, strict=True):
+        for i, set_C in sets.items():
+            made = made.state(mask.ids_HW == i, set_C, MASK, TRUST[MASK])
+    return made
+
+
+def _sets_of_ids(mask: Mask, shape: tuple[int, ...], vocabulary: Vocabulary) -> dict[int, np.ndarray]:
+    """id -> bool C, for the ids that occur and state something. DataError for a wrong size and unknown ids."""
     ids_HW, source = mask.ids_HW, vocabulary.source
-    shape = made.index_HW.shape
     if ids_HW is None:
         raise ValueError("the mask must be loaded (ids_HW) before it is rasterised")
     if ids_HW.shape != shape:
@@ -188,7 +202,8 @@ def _mask(made: Candidates, mask: Mask, vocabulary: Vocabulary) -> Candidates:
             f"{mask.path or 'mask'}: a mask of {ids_HW.shape[1]}x{ids_HW.shape[0]} pixels for an image of "
             f"{shape[1]}x{shape[0]}; export it at the image's size"
         )
-    ids = np.flatnonzero(np.bincount(ids_HW.ravel() + 1)[1:])  # counting is a third of the cost of np.unique
+    counts = np.bincount(np.add(ids_HW, 1, dtype=np.intp).ravel())  # a third of the cost of np.unique
+    ids = np.flatnonzero(counts[1:])
     unknown = sorted(set(map(int, ids)) - set(source.file_ids) - source.void_ids)
     if unknown:
         known = sorted(set(source.file_ids) | source.void_ids)
@@ -197,28 +212,24 @@ def _mask(made: Candidates, mask: Mask, vocabulary: Vocabulary) -> Candidates:
             f"{mask.path or 'mask'}: ids {shown} are neither classes nor void; known ids are "
             f"{', '.join(map(str, known[:40]))}: name them in the class list, or map them to void"
         )
-    row_of_id = np.full(max(int(ids_HW.max(initial=0)), 0) + 2, VOID_ROW, np.int32)  # last entry: negative ids
-    table = Candidates.open(1, 1, len(vocabulary.target))
     sets = {int(i): _set(vocabulary, n) for n, i in zip(source.names, source.file_ids, strict=True) if i in ids}
-    stated = {i: set_C for i, set_C in sets.items() if set_C.any()}
-    if (made.index_HW == OPEN_ROW).all():
-        # The usual case: nothing else was said, so ids go straight to rows of a new table.
-        rows = [table.sets_KC[VOID_ROW], table.sets_KC[OPEN_ROW], *stated.values()]
-        for k, i in enumerate(stated):
-            row_of_id[i] = k + 2
-        return Candidates(
-            row_of_id[np.where(ids_HW < 0, len(row_of_id) - 1, ids_HW)],
-            np.stack(rows),
-            np.array([VOID, REGION, *[MASK] * len(stated)], np.uint8),
-            np.array([1.0, 1.0, *[TRUST[MASK]] * len(stated)], np.float32),
-            made.facts,
-            made.conflicts,
-        )
-    void_HW = ~np.isin(ids_HW, list(stated))
-    made = replace(made, index_HW=np.where(void_HW, np.int32(VOID_ROW), made.index_HW))
-    for i, set_C in stated.items():
-        made = made.state(ids_HW == i, set_C, MASK, TRUST[MASK])
-    return made
+    return {i: set_C for i, set_C in sets.items() if set_C.any()}
+
+
+def _mask_alone(made: Candidates, mask: Mask, stated: dict[int, np.ndarray]) -> Candidates:
+    """The usual case: nothing else was said, so ids go straight to rows of a new table."""
+    ids_HW = mask.ids_HW
+    row_of_id = np.full(max(int(ids_HW.max(initial=0)), 0) + 2, VOID_ROW, np.int32)  # last entry: negative ids
+    for k, i in enumerate(stated):
+        row_of_id[i] = k + 2
+    return Candidates(
+        row_of_id.take(ids_HW, mode="wrap"),
+        np.stack([made.sets_KC[VOID_ROW], made.sets_KC[OPEN_ROW], *stated.values()]),
+        np.array([VOID, REGION, *[MASK] * len(stated)], np.uint8),
+        np.array([1.0, 1.0, *[TRUST[MASK]] * len(stated)], np.float32),
+        made.facts,
+        made.conflicts,
+    )
 
 
 def _ink_region(mark: Point | Stroke, height: int, width: int) -> np.ndarray:
