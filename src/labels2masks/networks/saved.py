@@ -78,7 +78,7 @@ def seal(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     In the one entry of the file's metadata, because safetensors writes several in any order.
     """
     plain = json.loads(json.dumps(header))
-    return json.dumps({**plain, "checksum": _checksum(plain, tensors)}, sort_keys=True)
+    return json.dumps({**plain, "checksum": _checksum(plain, tensors)})
 
 
 def unseal(text: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
