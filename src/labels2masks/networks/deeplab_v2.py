@@ -83,7 +83,7 @@ class DeepLabV2(nn.Module):
 
     def _heads(self, images_N3HW: Tensor) -> Heads:
         maps = self.encoder(images_N3HW)
-        branches = maps[-len(_RATES) :] if self.encoder_name is None else [maps[-1]] * len(_RATES)
+        branches = maps[-len(_RATES) :] if isinstance(self.encoder, AtrousVGG16) else [maps[-1]] * len(_RATES)
         total, *others = (score(x) for score, x in zip(self.scores, branches, strict=True))
         for scores in others:
             total = total + scores
