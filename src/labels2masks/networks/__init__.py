@@ -20,11 +20,17 @@ from pathlib import Path
 from torch import nn
 
 from ..errors import UsageError, did_you_mean
-from .deeplab_v3 import DeepLabV3, deeplab_v3_resnet101
+from .deeplab_v1 import DeepLabV1, deeplab_v1_largefov, deeplab_v1_msc
+from .deeplab_v2 import DeepLabV2, deeplab_v2_resnet101, deeplab_v2_vgg16
+from .deeplab_v3 import DeepLabV3, DeepLabV3Cascaded, deeplab_v3_resnet50, deeplab_v3_resnet101
 from .deeplab_v3plus import DeepLabV3Plus, deeplab_v3plus_resnet101
 from .dilation import DilatedContextBasic, DilatedContextLarge, DilatedFrontend
 from .fcn import FCN8s, FCN16s, FCN32s
+from .image_pyramid import ImagePyramid, pyramid_of
 from .linear import Linear
+from .parsenet import ParseNet
+from .pspnet import PSPNet, pspnet50, pspnet101
+from .refinenet import RefineNet, refinenet50, refinenet101
 from .segnet import SegNet, SegNetBasic
 from .unet import UNet
 
@@ -44,7 +50,11 @@ class Entry:
 _FCN = "Long, Shelhamer, Darrell, arXiv 1411.4038"
 _SEGNET = "Badrinarayanan, Kendall, Cipolla, arXiv 1511.00561"
 _DILATED = "Yu, Koltun, arXiv 1511.07122"
+_V1 = "Chen et al., arXiv 1412.7062"
+_V2 = "Chen et al., arXiv 1606.00915"
 _V3 = "Chen, Papandreou, Schroff, Adam, arXiv 1706.05587"
+_PSP = "Zhao, Shi, Qi, Wang, Jia, arXiv 1612.01105"
+_REFINE = "Lin, Milan, Shen, Reid, arXiv 1611.06612"
 
 NETWORKS: dict[str, Entry] = {
     "fcn32s": Entry(FCN32s, True, _FCN, 2015, "63.6 mIoU, VOC 2011 val without SBD train", 136_152_917),
@@ -63,7 +73,16 @@ NETWORKS: dict[str, Entry] = {
         DilatedContextLarge, True, _DILATED, 2016, "72.1 mIoU, VOC 2012 val, with COCO", 141_149_720
     ),
     "linear": Entry(Linear, True, "Hariharan et al., arXiv 1411.5752 (hypercolumns)", 2015),
+    "deeplab_v1_largefov": Entry(deeplab_v1_largefov, True, _V1, 2015, "62.25 mIoU, VOC 2012 val, no CRF", 20_505_429),
+    "deeplab_v1_msc": Entry(deeplab_v1_msc, True, _V1, 2015, "64.21 mIoU, VOC 2012 val, no CRF", 21_711_550),
+    "deeplab_v2": Entry(DeepLabV2, True, _V2, 2016),
+    "deeplab_v2_vgg16": Entry(deeplab_v2_vgg16, False, _V2, 2016, "68.96 mIoU, VOC 2012 val, no CRF", 37_877_652),
+    "deeplab_v2_resnet101": Entry(
+        deeplab_v2_resnet101, False, _V2, 2016, "76.35 mIoU, VOC 2012 val, no CRF, COCO", 44_048_532
+    ),
     "deeplab_v3": Entry(DeepLabV3, True, _V3, 2017),
+    "deeplab_v3_cascaded": Entry(DeepLabV3Cascaded, True, _V3, 2017),
+    "deeplab_v3_resnet50": Entry(deeplab_v3_resnet50, False, _V3, 2017, None, 39_048_533),
     "deeplab_v3_resnet101": Entry(deeplab_v3_resnet101, False, _V3, 2017, "77.21 mIoU, VOC 2012 val", 58_040_661),
     "deeplab_v3plus": Entry(DeepLabV3Plus, True, "Chen et al., arXiv 1802.02611", 2018),
     "deeplab_v3plus_resnet101": Entry(
@@ -74,6 +93,16 @@ NETWORKS: dict[str, Entry] = {
         "78.85 mIoU, VOC 2012 val",
         59_344_309,
     ),
+    "parsenet": Entry(
+        ParseNet, True, "Liu, Rabinovich, Berg, arXiv 1506.04579", 2015, "69.8 mIoU, VOC 2012 test", 20_529_002
+    ),
+    "pspnet": Entry(PSPNet, True, _PSP, 2017),
+    "pspnet50": Entry(pspnet50, False, _PSP, 2017, "77.05 mIoU, VOC 2012 val (authors' semseg)", 46_716_373),
+    "pspnet101": Entry(pspnet101, False, _PSP, 2017, "79.07 mIoU, VOC 2012 val (authors' semseg)", 65_708_501),
+    "refinenet": Entry(RefineNet, True, _REFINE, 2017),
+    "refinenet50": Entry(refinenet50, False, _REFINE, 2017, None, 99_060_309),
+    "refinenet101": Entry(refinenet101, False, _REFINE, 2017, "83.4 mIoU, VOC 2012 test (abstract)", 118_052_437),
+    "image_pyramid": Entry(pyramid_of, True, "Chen et al., arXiv 1511.03339 and 1606.00915", 2016),
 }
 
 
@@ -116,7 +145,10 @@ def available() -> list[dict]:
 
 __all__ = [
     "NETWORKS",
+    "DeepLabV1",
+    "DeepLabV2",
     "DeepLabV3",
+    "DeepLabV3Cascaded",
     "DeepLabV3Plus",
     "DilatedContextBasic",
     "DilatedContextLarge",
@@ -124,12 +156,26 @@ __all__ = [
     "FCN8s",
     "FCN16s",
     "FCN32s",
+    "ImagePyramid",
     "Linear",
+    "PSPNet",
+    "ParseNet",
+    "RefineNet",
     "SegNet",
     "SegNetBasic",
     "UNet",
     "available",
     "build",
+    "deeplab_v1_largefov",
+    "deeplab_v1_msc",
+    "deeplab_v2_resnet101",
+    "deeplab_v2_vgg16",
+    "deeplab_v3_resnet50",
     "deeplab_v3_resnet101",
     "deeplab_v3plus_resnet101",
+    "pyramid_of",
+    "pspnet50",
+    "pspnet101",
+    "refinenet50",
+    "refinenet101",
 ]
