@@ -25,19 +25,21 @@ def as_rst(lines: Iterable[str]) -> list[str]:
 def _block(lines: Sequence[str]) -> list[str]:
     if all(line.startswith("    ") for line in lines):
         return ["::", "", *lines]
-    made: list[str] = []
-    in_item = False
+    parts: list[tuple[str, list[str]]] = []  # (names or "", lines): code may go over the end of a line
     for line in lines:
         item = _ITEM.fullmatch(line)
         if item and not item[1][0].isupper():
-            made += ["", ", ".join(f"``{name}``" for name in re.split(", | or ", item[1])), f"    {_inline(item[2])}"]
-            in_item = True
-        elif in_item and line.startswith("    "):
-            made.append(f"    {_inline(line.strip())}")
+            parts.append((item[1], [item[2]]))
+        elif not parts or (parts[-1][0] and not line.startswith("    ")):
+            parts.append(("", [line.strip()]))
         else:
-            made += [""] * in_item + [_inline(line.strip())]
-            in_item = False
-    return made
+            parts[-1][1].append(line.strip())
+    made: list[str] = []
+    for names, texts in parts:
+        text = _inline(" ".join(texts))
+        term = ", ".join(f"``{name}``" for name in re.split(", | or ", names))
+        made += [term, f"    {text}", ""] if names else [text, ""]
+    return made[:-1]
 
 
 def _inline(text: str) -> str:
