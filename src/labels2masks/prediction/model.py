@@ -58,7 +58,8 @@ class Model:
         dtype: type = np.int32,
     ) -> np.ndarray:
         """mask_HW of `dtype`, class indices at the photo's own size. image_HW3: uint8 RGB from 1x1 on."""
-        return mask_of(self._blocks(image_HW3, tta, seams), *image_HW3.shape[:2], dtype)
+        height, width = image_HW3.shape[:2]
+        return mask_of(self._blocks(image_HW3, tta, seams), height, width, dtype)
 
     def predict_confidence(
         self, image_HW3: np.ndarray, tta: bool | Sequence[float] = False

@@ -147,7 +147,7 @@ def score_blocks(
 
 def mask_of(blocks: Iterable[Block], height: int, width: int, dtype: type = np.int32) -> np.ndarray:
     """mask_HW: the winning class of every pixel."""
-    mask_HW = np.empty((height, width), dtype)
+    mask_HW: np.ndarray = np.empty((height, width), dtype)
     for b in blocks:
         mask_HW[b.place] = upsample_argmax(b.scores_Chw, b.grid, b.height, b.width)
     return mask_HW
