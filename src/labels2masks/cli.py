@@ -102,6 +102,7 @@ def train(
     others: Others = "void",
     merge: Merge = None,
     levels: Levels = None,
+    no_photos: NoPhotos = False,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Any setting; may be repeated.")
     ] = None,
@@ -129,11 +130,13 @@ def train(
         resume=resume,
         group_by=group_by,
         plan=plan,
+        no_photos=no_photos,
         settings=_settings(changes or ()),
     )
     miou = run.metrics.get("miou")
     text = f"{run.folder}: not scored" if miou is None else f"{run.folder}: mIoU {100 * miou:.1f}"
-    _tell({"run": run.folder, **run.metrics}, json, text)
+    page = run.folder / "report.html"
+    _tell({"run": run.folder, "report": page, **run.metrics}, json, f"{text}\nlook at {page}")
 
 
 @app.command()

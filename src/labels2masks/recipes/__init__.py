@@ -13,7 +13,8 @@ from ..errors import UsageError, did_you_mean
 from ..formats.dataset import Dataset
 from ..formats.open import open_dataset
 from ..networks import NETWORKS
-from ..training import Settings
+from ..report.run_report import PAGE, run_report
+from ..training import Settings, processes
 from ..training.settings import with_settings
 from ..training.stages import train_stages
 from .everyday import everyday
@@ -66,9 +67,11 @@ def train(
     resume: bool = False,
     group_by: str | None = None,
     plan: Path | str | None = None,
+    no_photos: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Train a network on whatever labels `data` has; returns the finished run, scored where there are masks.
+    """Train a network on whatever labels `data` has; returns the finished run with its report, scored where there
+    are masks.
 
     data: a data set, or the path of one.
 
@@ -82,7 +85,8 @@ def train(
     size: long side photos are shrunk to.
     out: the run's folder, made anew (default `runs/<date>-<name>`). resume: go on in `out`.
     group_by: regular expression on photo names; what it matches alike is not torn between splits.
-    plan: a plan.json to follow unchanged. settings: {"optimiser.rate": 3e-4}, any of `training.Settings`.
+    plan: a plan.json to follow unchanged. no_photos: a report without pictures of photos.
+    settings: {"optimiser.rate": 3e-4}, any of `training.Settings`.
     Raises UsageError (the call), DataError (the files), TrainingError (the loss is no number).
     """
     if recipe != "auto" and recipe not in RECIPES:
@@ -105,7 +109,7 @@ def train(
             if changes["network"] != stage.network or encoder is None:
                 changes["options"] = {}
         chosen.append(with_settings(stage, {**changes, **(settings or {})}))
-    return train_stages(
+    run = train_stages(
         data,
         chosen,
         train=train,
@@ -115,6 +119,14 @@ def train(
         resume=resume,
         plan=plan,
     )
+    processes.from_main(lambda: _reported(run, data, no_photos))
+    return run
+
+
+def _reported(run: Run, data: Dataset, no_photos: bool) -> None:
+    """A finished run has a report, made once; one that was killed while it was drawn gets it from `resume`."""
+    if not (run.folder / PAGE).exists():
+        run_report(run, data, no_photos)
 
 
 __all__ = ["RECIPES", "available", "everyday", "train"]

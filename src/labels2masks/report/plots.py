@@ -104,8 +104,7 @@ def smoothed(values: np.ndarray) -> np.ndarray:
     total = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
     count = np.concatenate([[0], np.cumsum(known)])
     at = np.arange(len(values))
-    reach = np.minimum(half, np.minimum(at, len(values) - 1 - at))
-    low, high = at - reach, at + reach + 1
+    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
     found = count[high] - count[low]
     return np.divide(total[high] - total[low], found, out=np.full(len(values), np.nan), where=found > 0)
 
@@ -142,8 +141,9 @@ def iou_bars(classes: Classes, iou_C: Sequence[float | None], bands_C: Sequence[
         if whisker:
             low, high = whisker
             end = max(end, x(high))
-            drawn += [rule(x(low), y, x(high), y, "whisker")]
-            drawn += [rule(x(v), y - 4, x(v), y + 4, "whisker") for v in (low, high)]
+            for class_ in ("halo", "whisker"):
+                drawn.append(rule(x(low), y, x(high), y, class_))
+                drawn += [rule(x(v), y - 4, x(v), y + 4, class_) for v in (low, high)]
         drawn.append(words(end + 8, y, f"{100 * value:.1f}", "strong"))
     if mean is not None:
         drawn.append(rule(x(mean), top - 6, x(mean), bottom, "mean"))

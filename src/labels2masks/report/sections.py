@@ -173,7 +173,8 @@ def _local(facts: Facts, entry: Mapping[str, Any]) -> str:
 
 def without_place(text: str, place: str) -> str:
     """The text without the folder that the data lay in: a page travels, and need not say whose machine it was."""
-    return text.replace(f"{place.rstrip('/')}/", "").replace(place, Path(place).name) if place else text
+    place = place.rstrip("/")
+    return text.replace(f"{place}/", "").replace(place, Path(place).name) if place else text
 
 
 def protocol(facts: Facts) -> Content:
