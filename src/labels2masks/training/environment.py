@@ -14,8 +14,10 @@ from .. import __version__
 from ..kernels import variant
 from .plan import available_cores
 
-PACKAGES = ("torch", "torchvision", "timm", "accelerate", "safetensors", "numpy", "pillow", "scikit-image")
-PACKAGES += ("opencv-python-headless", "pydantic")
+PACKAGES = (
+    *("torch", "torchvision", "timm", "accelerate", "safetensors", "numpy", "pillow", "scikit-image"),
+    *("opencv-python-headless", "pydantic"),
+)
 
 
 def environment(threads: int | None, processes: int) -> dict[str, Any]:
