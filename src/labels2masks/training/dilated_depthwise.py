@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .dilated_dense import DilatedDense
+
 
 class DilatedDepthwise(nn.Conv2d):
     """`nn.Conv2d` with groups = channels, stride 1, "same" padding: equal values, gradients equal up to rounding."""
@@ -32,19 +34,20 @@ class DilatedDepthwise(nn.Conv2d):
 
 
 def use_fast_backward(network: nn.Module) -> int:
-    """Let every convolution of `network` that can take the fast backward take it; returns how many."""
+    """Let every convolution of `network` that can take a fast backward take it; returns how many."""
     count = 0
     for module in network.modules():
+        depthwise = isinstance(module, nn.Conv2d) and module.groups == module.in_channels == module.out_channels
         if (
             type(module) is nn.Conv2d
-            and module.groups == module.in_channels == module.out_channels
+            and (depthwise or module.groups == 1)
             and module.stride == (1, 1)
             and module.dilation[0] == module.dilation[1] > 1
             and module.padding_mode == "zeros"
             and module.padding == tuple(d * (k // 2) for d, k in zip(module.dilation, module.kernel_size, strict=True))
             and all(k % 2 for k in module.kernel_size)
         ):
-            module.__class__ = DilatedDepthwise
+            module.__class__ = DilatedDepthwise if depthwise else DilatedDense
             count += 1
     return count
 
