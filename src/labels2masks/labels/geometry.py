@@ -50,21 +50,16 @@ def _moved(label: Label, matrix_23: np.ndarray, height: int, width: int) -> Labe
     if isinstance(label, Mask):
         if label.ids_HW is None:
             raise ValueError("the mask must be loaded (ids_HW) before it is moved")
-        # int16 is the widest integer that warps; ids go up to 65535, so they travel shifted by 32768.
-        shifted_HW = (label.ids_HW - 32768).astype(np.int16)
-        warped_HW = cv2.warpAffine(
-            shifted_HW,
+        # No integer that warps holds 0..65535 and -1; float32 does, exactly.
+        ids_HW = cv2.warpAffine(
+            label.ids_HW.astype(np.float32),
             pixel_matrix(matrix_23),
             (width, height),
             flags=cv2.INTER_NEAREST,
             borderMode=cv2.BORDER_CONSTANT,
-            borderValue=-32768,
+            borderValue=-1,
         )
-        inside_HW = cv2.warpAffine(
-            (label.ids_HW >= 0).astype(np.uint8), pixel_matrix(matrix_23), (width, height), flags=cv2.INTER_NEAREST
-        )
-        ids_HW = np.where(inside_HW == 1, warped_HW.astype(np.int32) + 32768, np.int32(-1))
-        return replace(label, ids_HW=ids_HW)
+        return replace(label, ids_HW=ids_HW.astype(np.int32))
     return label
 
 

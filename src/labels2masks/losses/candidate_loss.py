@@ -64,8 +64,9 @@ class Batch:
 def collate(candidates: Sequence[Candidates]) -> Batch:
     """Join the tables of N images of equal size into one; the only place where Candidates become tensors."""
     rows: dict[tuple[bytes, int, float], int] = {}
-    sets, sources, trusts, index = [], [], [], []
-    for c in candidates:
+    sets, sources, trusts = [], [], []
+    index_NHW = np.empty((len(candidates), *candidates[0].index_HW.shape), np.int64)
+    for c, index_HW in zip(candidates, index_NHW, strict=True):
         remap_K = np.zeros(len(c.sets_KC), np.int64)
         for k in range(len(c.sets_KC)):
             key = (c.sets_KC[k].tobytes(), int(c.source_K[k]), float(c.trust_K[k]))
@@ -75,12 +76,12 @@ def collate(candidates: Sequence[Candidates]) -> Batch:
                 sources.append(c.source_K[k])
                 trusts.append(c.trust_K[k])
             remap_K[k] = rows[key]
-        index.append(remap_K[c.index_HW])
+        np.take(remap_K, c.index_HW, out=index_HW, mode="clip")  # "clip" writes without a copy; nothing is clipped
     sets_KC = np.stack(sets)
     single_K = np.where(sets_KC.sum(1) == 1, sets_KC.argmax(1), -1)
     has_mask = [bool((c.source_K == MASK).any()) for c in candidates]
     return Batch(
-        torch.from_numpy(np.stack(index)),
+        torch.from_numpy(index_NHW),
         torch.from_numpy(sets_KC),
         torch.from_numpy(np.array(sources, np.uint8)),
         torch.from_numpy(np.array(trusts, np.float32)),

@@ -3,8 +3,8 @@
 Everything random is drawn from (seed, epoch, index), so a crop is the same in every worker,
 on every resume. Zoom, turn, flip and crop are one matrix: the image is resampled once, drawn
 labels stay coordinates and are rasterised in the crop, masks are warped nearest. Brightness, contrast,
-saturation and hue are one more, on the colours. (The transforms of torchvision would resample once for
-each step, and start a team of threads in every worker.)
+saturation and hue are one more, on the colours. What each does is what torchvision's v2 transforms do, which the
+tests hold it against; a chain of those would resample once for each step, and knows masks and boxes only.
 
 Legend: H, W = pixels of the crop.
 """
@@ -80,15 +80,14 @@ def apply_map(
     """(image_HW3 uint8, Candidates) after x' = M x in a raster of `crop`."""
     height, width = crop
     old_height, old_width = image_HW3.shape[:2]
-    inside_HW = cv2.warpAffine(
-        np.ones((old_height, old_width), np.uint8), pixel_matrix(matrix_23), (width, height), flags=cv2.INTER_NEAREST
-    )
+    outside_HW = None
+    if not any(isinstance(x, Mask) for x in labels):  # a mask says itself where there is no photo
+        whole_HW = np.ones((old_height, old_width), np.uint8)
+        outside_HW = cv2.warpAffine(whole_HW, pixel_matrix(matrix_23), (width, height), flags=cv2.INTER_NEAREST) == 0
     corners_42 = np.array([[0, 0], [old_width, 0], [0, old_height], [old_width, old_height]], float)
     corners_42 = corners_42 @ matrix_23[:, :2].T + matrix_23[:, 2]
     whole = bool((corners_42 >= -0.5).all() and (corners_42 <= np.array([width, height]) + 0.5).all())
-    candidates = rasterise(
-        moved(labels, matrix_23, height, width), vocabulary, height, width, whole, outside_HW=inside_HW == 0
-    )
+    candidates = rasterise(moved(labels, matrix_23, height, width), vocabulary, height, width, whole, outside_HW)
     zoom = float(np.sqrt(abs(np.linalg.det(matrix_23[:, :2]))))
     if zoom < 0.75:  # bilinear sampling would skip pixels: average them first
         small = (max(1, round(old_width * zoom)), max(1, round(old_height * zoom)))
