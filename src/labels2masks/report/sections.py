@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..classes import Classes
 from ..evaluation import card_lines
 from ..training.plan import describe
 from .facts import Facts
@@ -45,19 +46,18 @@ def classes(facts: Facts, plots: Mapping[str, Markup]) -> Content:
         return None
     classes = facts.plan.class_list
     true_PC = facts.scored.sums()[:, 1]
-    photos_C, total = (true_PC > 0).sum(axis=0), max(int(true_PC.sum()), 1)
+    photos_C, total = (true_PC > 0).sum(axis=0), max(facts.metrics["pixels"], 1)
     rows = []
     for c, name in enumerate(classes.names):
         row, spread = facts.metrics["per_class"][name], facts.bands_C[c]
-        colour = element(
-            "svg", element("rect", width=14, height=14, rx=3, fill=hexed(classes.colours[c])), width=14, height=14
-        )
         cells = [_percent(row["iou"]), f"{100 * spread[0]:.0f}–{100 * spread[1]:.0f}" if spread else "–"]
         cells += [_percent(row["precision"]), _percent(row["recall"]), _percent(row["pixels"] / total)]
         cells += [str(int(photos_C[c])), _percent(facts.plan.class_shares[c])]
         rows.append(
             element(
-                "tr", element("th", colour, " ", element("bdi", name), scope="row"), *(element("td", x) for x in cells)
+                "tr",
+                element("th", _swatch(classes, c), " ", element("bdi", name), scope="row"),
+                *(element("td", x) for x in cells),
             )
         )
     head = ("class", "IoU", "95 % band", "precision", "recall", "share of truth", "photos", "share in training")
@@ -92,7 +92,18 @@ def photos(facts: Facts, shown: Sequence[Shown | tuple[str, str]], no_photos: bo
     else:
         where = "set aside" if facts.plan.val else "of the training set: the network has seen them"
         text = f"Some photos {where}. Click a picture to enlarge it."
-    return joined(element("p", text, class_="note"), *(_figure(item) for item in shown))
+    named = facts.plan.class_list
+    legend = [element("span", _swatch(named, c), element("bdi", name)) for c, name in enumerate(named.names)]
+    return joined(
+        element("p", text, class_="note"),
+        element("p", *legend, class_="legend"),
+        *(_figure(item) for item in shown),
+    )
+
+
+def _swatch(classes: Classes, c: int) -> Markup:
+    square = element("rect", width=14, height=14, rx=3, fill=hexed(classes.colours[c]))
+    return element("svg", square, width=14, height=14, aria_hidden="true")
 
 
 def _figure(item: Shown | tuple[str, str]) -> Markup:

@@ -29,7 +29,7 @@ def drawing(width: float, height: float, title: str, *content: Content) -> Marku
         width=math.ceil(width),
         height=math.ceil(height),
         role="img",
-        class_="chart",
+        class_="chart broad" if width > 500 else "chart",
     )
 
 
