@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import nn
 
 from labels2masks import networks
 
 
+@cache
 def on_meta(name: str, classes: int = 21, encoder: str | None = None, **settings: object) -> nn.Module:
+    """The network in evaluation mode, without memory for its weights; built once, so not to be changed."""
     with torch.device("meta"):
-        return networks.build(name, classes, encoder, settings=settings)
+        return networks.build(name, classes, encoder, settings=settings).eval()
 
 
 def field_after(layers: list[nn.Module], field: int = 1, stride: int = 1) -> tuple[int, int]:

@@ -58,7 +58,7 @@ def test_pspnet_in_numbers() -> None:
         assert field_after(chain_of(network.encoder.features)) == (field, 8)
         assert count(network.parts) == 4_198_400
         for pixels, cells in ((473, 60), (713, 90)):
-            assert network.eval()(torch.empty(1, 3, pixels, 9, device="meta")).shape == (1, 21, cells, 2)
+            assert network(torch.empty(1, 3, pixels, 9, device="meta")).shape == (1, 21, cells, 2)
 
 
 @pytest.mark.parametrize("size", [(60, 90), (7, 13), (1, 5), (4, 3), (31, 47)])

@@ -5,8 +5,8 @@ and Fully Connected CRFs", ICLR 2015, arXiv 1412.7062. LargeFOV and MSc-LargeFOV
     fc6 3x3 1024, dilation 12 -> fc7 1x1 1024 -> fc8 1x1 C                  each 3x3 128 -> 1x1 128 -> 1x1 C
                                      |______________________ + ______________________|
 
-ReLU and dropout 0.5 after every layer but the scores. fc6 sees 12 cells of 8 pixels to either side: the 7x7 of VGG's
-fc6 at stride 32, with a sixth of its weights. 20,505,429 parameters, with MSc 21,711,550.
+ReLU and dropout 0.5 after every layer but the scores. fc6 sees 12 cells of 8 pixels to either side, as VGG's
+does at stride 32, with nine of its 49 taps and a quarter of its filters. 20,505,429 parameters, with MSc 21,711,550.
 
 The paper says that MSc concatenates features; the release sums scores, and so does this. As in the release, its
 branches are sampled at stride 8 in training and dense in prediction, so that the scores are those of pixels.
