@@ -101,7 +101,9 @@ def network_becomes_onnx(network: nn.Module) -> bytes:
     """onnxruntime gives the classes and scores of torch at three sizes; the file names nothing of this machine."""
     model = to_onnx(network, {"classes": classes_of(network)})
     agreement = check(model, network)
-    assert agreement["largest_difference"] < 1e-4 and agreement["equal_pixels"] >= 0.9999
+    jumps = getattr(network, "jumps", False)
+    assert agreement["largest_difference"] < (1e-2 if jumps else 1e-4)
+    assert agreement["equal_pixels"] >= (0.95 if jumps else 0.9999)
     assert str(Path(__file__).resolve().parents[1]).encode() not in model
     return model
 

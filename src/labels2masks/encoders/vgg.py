@@ -58,7 +58,7 @@ class VGG16(nn.Module):
         self.fc6, self.fc7 = nn.Conv2d(512, 4096, 7, padding=around), nn.Conv2d(4096, 4096, 1)
         self.dropout = nn.Dropout(0.5)
         self.grids = (*grids, grid.after(7, padding=around))
-        self.channels = (64, 128, 256, 512, 512, 4096)
+        self.channels: tuple[int, ...] = (64, 128, 256, 512, 512, 4096)
         if weights is None:
             for layer in self.modules():
                 if isinstance(layer, nn.Conv2d):

@@ -6,6 +6,7 @@ A network is a `nn.Module`: `network(images_N3HW float32, RGB 0..255) -> scores_
     working_size      long side to which photos are shrunk first, or None
     finite_field      no cell sees the whole image
     training_scores(images_N3HW) -> [(weight, scores_NChw, Grid), ...] what the loss is taken on
+    jumps             (True for SegNet, else absent) scores of two runtimes may differ where rounding decides a pool
     name, encoder_name, settings   how `build` makes it again
 
 A new network is a file here, a line in `NETWORKS`, and a recipe.

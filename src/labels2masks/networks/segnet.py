@@ -19,6 +19,9 @@ record, so the recipe takes SegNet-Basic's.
 With an encoder, pools of its maps give the indices: each map's strongest cell in a 2x2 window is where the value of
 the next coarser map goes. The decoder mirrors the encoder's channels and ends at its finest map.
 
+Where two cells of a window are equal up to rounding, the order of a sum decides which one keeps the value, so the
+scores of two machines or runtimes jump apart around it (`jumps`): of 800,000 windows about one, with float32.
+
 Both need batch-norm statistics recomputed after training: at a high rate the running ones lag behind
 (caffe-segnet #91: 9.8 mIoU without).
 
@@ -64,6 +67,7 @@ class SegNet(nn.Module):
 
     smallest = 1
     working_size: int | None = None
+    jumps = True
 
     def __init__(self, classes: int, encoder: str | None = None, weights: str | Path | None = None) -> None:
         super().__init__()
@@ -112,6 +116,7 @@ class SegNetBasic(nn.Module):
     smallest = 1
     working_size: int | None = None
     finite_field = True
+    jumps = True
     grid = Grid()
 
     def __init__(self, classes: int, weights: str | Path | None = None, depth: int = 4) -> None:

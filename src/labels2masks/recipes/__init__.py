@@ -99,8 +99,8 @@ def train(
         names = " -> ".join(stage.network for stage in stages)
         raise UsageError(f"recipe {recipe} trains {names} in stages: leave out --network, or take another recipe")
     each = None if minutes is None else minutes / len(stages)
-    common = {k: v for k, v in {"epochs": epochs, "minutes": each, "size": size}.items() if v is not None}
-    common |= {"weights": str(weights), "seed": seed}
+    common: dict[str, Any] = {"weights": str(weights), "seed": seed}
+    common |= {k: v for k, v in {"epochs": epochs, "minutes": each, "size": size}.items() if v is not None}
     chosen = []
     for stage in stages:
         changes: dict[str, Any] = dict(common)
