@@ -9,6 +9,8 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import warnings
+from contextlib import redirect_stderr
 from importlib import import_module
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from IPython.display import Image
 
 from labels2masks.cli import main
 
+warnings.filterwarnings("ignore", message="IProgress not found")  # a progress bar that nobody asked for
+
 shown_failures: set[int] = set()
 """Exit codes that a page shows on purpose."""
 
@@ -24,13 +28,12 @@ shown_failures: set[int] = set()
 def run(command: str) -> None:
     words = shlex.split(command, comments=True)
     if words[0] == "l2m":
-        code = main(words[1:])
+        with redirect_stderr(sys.stdout):  # one stream, so that errors stand where they were said
+            code = main(words[1:])
     else:
         done = subprocess.run(command, shell=True, capture_output=True, text=True)
         print(done.stdout + done.stderr, end="")
         code = done.returncode
-    sys.stdout.flush()
-    sys.stderr.flush()
     if code in shown_failures:
         print(f"(exit code {code})")
     elif code:
