@@ -20,7 +20,7 @@ With an encoder, pools of its maps give the indices: each map's strongest cell i
 the next coarser map goes. The decoder mirrors the encoder's channels and ends at its finest map.
 
 Where two cells of a window are equal up to rounding, the order of a sum decides which one keeps the value, so the
-scores of two machines or runtimes jump apart around it (`jumps`): of 800,000 windows about one, with float32.
+scores of two machines or runtimes jump apart around it (`jumps`): about one window in a million, with float32.
 
 Both need batch-norm statistics recomputed after training: at a high rate the running ones lag behind
 (caffe-segnet #91: 9.8 mIoU without).
