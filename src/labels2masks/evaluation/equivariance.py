@@ -20,6 +20,7 @@ from ..errors import UsageError
 from ..prediction.network import predict_mask
 
 BORDER = 16
+_ROUNDED = 1e-6
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def moved_labels(mask_HW: np.ndarray, to_23: np.ndarray, border: int) -> tuple[n
     from_y_HW = back_23[1, 0] * x_HW + back_23[1, 1] * y_HW + back_23[1, 2]
     inside_HW = np.ones((height, width), bool)
     for x, y in ((x_HW, y_HW), (from_x_HW, from_y_HW)):
-        inside_HW &= (x >= border) & (x <= width - 1 - border) & (y >= border) & (y <= height - 1 - border)
+        for at, last in ((x, width - 1), (y, height - 1)):
+            inside_HW &= (at >= border - _ROUNDED) & (at <= last - border + _ROUNDED)
     column_HW = np.clip(np.rint(from_x_HW), 0, width - 1).astype(np.int64)
     row_HW = np.clip(np.rint(from_y_HW), 0, height - 1).astype(np.int64)
     return mask_HW[row_HW, column_HW], inside_HW
