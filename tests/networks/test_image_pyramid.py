@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contracts import network_becomes_onnx, network_contract, photos
+from contracts import network_contract, photos
 from torch import Tensor, nn
 
 from labels2masks import networks
@@ -88,8 +88,6 @@ def test_attention_passes_the_contract(tmp_path) -> None:
         return networks.build("image_pyramid", classes, "test_resnet", settings={"fusion": "attention"})
 
     network_contract(make, tmp_path, [(33, 47), (64, 96)])
-    torch.manual_seed(0)
-    network_becomes_onnx(make(3))
 
 
 def test_what_can_not_be_is_said() -> None:
