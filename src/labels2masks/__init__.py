@@ -30,6 +30,8 @@ _NAMES = {
     "compare": "report.compare:compare",
     "export": "deployment.onnx:export",
     "demo": "demonstration:demo",
+    "explain": "report.explain:explain",
+    "field": "report.field:field",
     "doctor": "diagnosis:doctor",
     "list": "listing:list_what",
     # one image in, arrays out

@@ -219,17 +219,46 @@ def export(
     _tell(l2m.export(run, onnx=onnx), json)
 
 
-@app.command("list")
-def list_(
-    what: Annotated[str, typer.Argument(metavar="networks|encoders|recipes|steps|cues|formats")],
+@app.command()
+def field(
+    network: Annotated[str, typer.Argument(metavar="NETWORK|RUN", help="See: list networks")],
+    encoder: Annotated[str | None, typer.Option("--encoder", metavar="TIMM_NAME", help="See: list encoders")] = None,
+    image: Annotated[Path | None, typer.Option("--image", metavar="FILE", help="A photo to look at.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="PICTURE", help="The picture (.png) to write.")] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """What there is; or one network by its name."""
+    """What the stages of a network can see, and with --image what counts for the photo's middle."""
+    result = l2m.field(network, encoder=encoder, image=image, out=out)
     from .listing import table
+    from .report.field import field_text
+
+    _tell(result, json, "\n\n".join(filter(None, (table(result["layers"]), field_text(result)))))
+
+
+@app.command()
+def explain(
+    run: RunFolder,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One photo.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The page (.html) to write.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """One page about one photo: what the network said, looked at, and holds in its maps."""
+    _tell({"page": l2m.explain(run, image, out=out)}, json)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="networks|encoders|recipes|steps|cues|formats|NETWORK")],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """What there is; or one network by its name, with the plan of its layers."""
+    from .listing import listed
 
     rows = l2m.list(what)
-    _tell(rows, json, table(rows) if rows else f"no {what} yet")
+    _tell(rows, json, listed(rows) if rows else f"no {what} yet")
 
 
 @app.command()

@@ -12,7 +12,8 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def list_what(what: str) -> Rows:
-    """One dictionary an item, each with at least `name`; or, for the name of a network, that network alone.
+    """One dictionary an item, each with at least `name`; or, for the name of a network, that network alone with `plan`:
+    one row a stage, with its size for a photo of 512x512, stride and field.
 
     what: "networks", "encoders" (those that the contract tests run; any timm name may be tried), "recipes",
         "steps" (narrowing), "cues", "formats" (readers and writers of data sets).
@@ -23,7 +24,16 @@ def list_what(what: str) -> Rows:
     networks = {row["name"]: row for row in KINDS["networks"]()}
     if what not in networks:
         raise UsageError(f"nothing to list under {what!r}{did_you_mean(what, [*KINDS, *networks])}")
-    return [networks[what]]
+    from .report.layer_plan import drawn_up, layer_plan
+
+    return [{**networks[what], "plan": layer_plan(drawn_up(what))}]
+
+
+def listed(rows: Rows) -> str:
+    """The rows as a table, and below it the plan of a network that has one."""
+    known = [{key: value for key, value in row.items() if key != "plan"} for row in rows]
+    plans = [table(row["plan"]) for row in rows if "plan" in row]
+    return "\n\n".join([table(known), *plans])
 
 
 def table(rows: Rows) -> str:
