@@ -120,10 +120,10 @@ def picture() -> Content:
         return left + (width - left - 90) * n / last
 
     def y(more: float) -> float:
-        return top + high * (150 - more) / 800
+        return top + high * (120 - more) / 370
 
     drawn: list[Content] = [words(left, 14, "rows of scores, less rows of the photo", "strong")]
-    for tick in ticks(-600, 100, 4):
+    for tick in ticks(-200, 100, 3):
         drawn += [rule(left, y(tick), x(last), y(tick)), words(left - 8, y(tick), f"{tick:g}", "faint", "end")]
     for tick in ticks(0, last, 6):
         drawn.append(words(x(tick), top + high + 14, f"{tick:g}", "faint", "middle"))

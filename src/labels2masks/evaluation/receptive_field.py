@@ -140,15 +140,15 @@ def _through(mask: Mask, rows: Axis, columns: Axis) -> Mask | None:
     if mask.inside_hw.all():  # so it mostly is, and then one row and one column say everything
         top, inside_h1 = _along(mask.inside_hw[:, :1], mask.top, rows)
         left, inside_w1 = _along(mask.inside_hw[:1].T, mask.left, columns)
-        return _cut(top, left, inside_h1, inside_w1, inside_h1 & inside_w1.T)
+        return _cut(top, left, inside_h1, inside_w1, np.logical_and.outer(inside_h1[:, 0], inside_w1[:, 0]))
     top, inside_hw = _along(mask.inside_hw, mask.top, rows)
     left, inside_wh = _along(inside_hw.T, mask.left, columns)
-    return _cut(top, left, inside_wh.any(axis=0)[:, None], inside_wh.any(axis=1)[:, None], inside_wh.T)
+    return _cut(top, left, inside_wh.any(axis=0), inside_wh.any(axis=1), inside_wh.T)
 
 
-def _cut(top: int, left: int, used_h1: np.ndarray, used_w1: np.ndarray, inside_hw: np.ndarray) -> Mask | None:
-    """Without the empty rows and columns at its border."""
-    used_y, used_x = np.flatnonzero(used_h1), np.flatnonzero(used_w1)
+def _cut(top: int, left: int, used_h: Any, used_w: Any, inside_hw: np.ndarray) -> Mask | None:
+    """Without the empty rows and columns at its border. used_h, used_w: bool, what is not empty."""
+    used_y, used_x = np.flatnonzero(used_h), np.flatnonzero(used_w)
     if not used_y.size or not used_x.size:
         return None
     y0, x0 = int(used_y[0]), int(used_x[0])

@@ -91,14 +91,13 @@ def as_seen(network: nn.Module, image_HW3: np.ndarray) -> np.ndarray:
 
 def stage_fields(layers: Sequence[Layer], most: int = _SHOWN) -> np.ndarray:
     """uint8 hw3: the last stages that see further than all before, on one scale; what has any influence is dark."""
-    shown: list[Layer] = []
+    largest, shown = 0, []
     for layer in layers:
-        if layer.inside_hw is not None and layer.inside_hw.size > max((s.inside_hw.size for s in shown), default=0):
+        if layer.field is not None and max(layer.field) > largest:
+            largest = max(layer.field)
             shown.append(layer)
-    shown = shown[-most:]
-    largest = max((max(layer.field or (1, 1)) for layer in shown), default=1)
     panels = {}
-    for layer in shown:
+    for layer in shown[-most:]:
         told = layer.row()
         name = ".".join(layer.name.split(".")[-2:]) or layer.kind
         panels[f"{name}: field {told['field']}, {told['coverage']}"] = field_panel(layer.inside_hw, largest)
@@ -133,8 +132,8 @@ def field_over(
     half = side_of(influence_HW, position, 0.5)
     for sides, colour in ((box, (150, 150, 160)), ((half, half), WHITE)):
         if sides is not None:
-            corners = [(round(position[1] + f * sides[1] / 2), round(position[0] + f * sides[0] / 2)) for f in (-1, 1)]
-            cv2.rectangle(drawn_HW3, *corners, colour, 1, cv2.LINE_AA)
+            first, last = ([round(p + f * s / 2) for p, s in zip(position, sides, strict=True)][::-1] for f in (-1, 1))
+            cv2.rectangle(drawn_HW3, first, last, colour, 1, cv2.LINE_AA)
     cv2.drawMarker(drawn_HW3, (round(position[1]), round(position[0])), WHITE, cv2.MARKER_CROSS, 9, 1)
     return drawn_HW3
 
