@@ -200,7 +200,7 @@ def loading(name: str, batches: int, pairs: int, batch: int, crop: int, workers:
     def our_batches(count: int) -> Iterator[object]:
         start = 1000 * next(turn)  # other crops each turn, as theirs
         for step in loader(crops, Stream(len(crops), batch, start, start + count, 0), workers):
-            yield (step.images_N3HW.float() - mean) / std, step.labels
+            yield step.images_N3HW.float().sub_(mean).div_(std), step.labels
 
     def speed(given: Iterator[object], count: int) -> float:
         for _ in itertools.islice(given, DRAINED):
