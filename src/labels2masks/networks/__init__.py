@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 
 from torch import nn
@@ -118,13 +119,17 @@ def build(
 
     encoder: a timm name, for families only; None is the paper's form. weights: None, "auto", "hub" or a file.
     settings: further constructor arguments, as a saved network carries them.
-    Raises UsageError for an unknown name, or an encoder where the paper's form takes none.
+    Raises UsageError for an unknown name or option, or an encoder where the paper's form takes none.
     """
     if name not in NETWORKS:
         raise UsageError(f"unknown network {name!r}{did_you_mean(name, NETWORKS)}")
     entry = NETWORKS[name]
     if encoder is not None and not entry.family:
         raise UsageError(f"network {name} is the paper's own form and takes no --encoder (got {encoder!r})")
+    taken = [name for name in signature(entry.make).parameters if name not in ("classes", "weights", "encoder")]
+    for option in settings or {}:
+        if option not in taken:
+            raise UsageError(f"network {name} has no option {option!r}{did_you_mean(option, taken)}")
     options = dict(settings or {}) if encoder is None else {"encoder": encoder, **(settings or {})}
     return entry.make(classes=classes, weights=weights, **options)
 

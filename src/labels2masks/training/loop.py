@@ -221,7 +221,8 @@ def step_loss(
     with torch.autocast(device.type, torch.bfloat16, enabled=s.precision == "bfloat16"):
         scored = heads(images)
     for head, (head_weight, scores_NChw, grid) in enumerate(scored):
-        scores_NChw = scores_NChw.float()
+        # Contiguous: of a channels-last map the softmax over classes would transpose the full-size scores.
+        scores_NChw = scores_NChw.float().contiguous()
         means = candidate_loss(upsample(scores_NChw, grid, height, width), labels, weights_C)
         if s.loss.presence > 0 and bool(labels.weak_N.any()):
             means["presence"] = presence_loss(scores_NChw, labels)
@@ -252,7 +253,7 @@ def make_optimiser(network: nn.Module, s: Settings) -> torch.optim.Optimizer:
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("encoder."), parameter.ndim > 1), []).append(parameter)
+            groups.setdefault((".encoder." in f".{name}", parameter.ndim > 1), []).append(parameter)
     pretrained = s.weights != "none"
     listed = [
         {
@@ -263,7 +264,7 @@ def make_optimiser(network: nn.Module, s: Settings) -> torch.optim.Optimizer:
         for (in_encoder, decayed), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
     if s.optimiser.name == "adamw":
-        return torch.optim.AdamW(listed, lr=s.optimiser.rate)
+        return torch.optim.AdamW(listed, lr=s.optimiser.rate, fused=True)
     return torch.optim.SGD(listed, lr=s.optimiser.rate, momentum=s.optimiser.momentum)
 
 
