@@ -132,7 +132,7 @@ def test_killed_at_twenty_random_moments_it_ends_bit_equal(split_photos, uninter
         assert len(kills) < 200
         out = tmp_path / str(run)
         process = apart(split_photos, plan, out, draw.randint(1, 80), draw.choice((0, draw.uniform(0, 0.02))))
-        process.join(120)
+        process.join(900)
         if process.exitcode == -signal.SIGKILL:
             kills.append(_stage(out))
         else:  # it was done before its moment came
@@ -140,7 +140,7 @@ def test_killed_at_twenty_random_moments_it_ends_bit_equal(split_photos, uninter
             run += 1
     out = tmp_path / str(run)
     process = apart(split_photos, plan, out, None, 0)
-    process.join(120)
+    process.join(900)
     assert process.exitcode == 0 and (out / FILE).read_bytes() == expected
     assert not list(out.rglob("*.part")) and not (out / "checkpoints").exists()
 
@@ -159,9 +159,10 @@ def test_two_starts_on_one_folder_are_refused(data, split_photos, uninterrupted,
     out = tmp_path / "run"
     process = apart(split_photos, plan, out, 30, None)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 900
         while not (out / "plan.json").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
+        assert (out / "plan.json").exists()
         with pytest.raises(UsageError, match="is being trained in by another process"):
             train(data, out=out, resume=True, say=lambda text: None)
         with pytest.raises(UsageError, match="never overwritten"):
@@ -169,7 +170,7 @@ def test_two_starts_on_one_folder_are_refused(data, split_photos, uninterrupted,
         assert process.is_alive()
     finally:
         process.kill()
-        process.join(120)
+        process.join(900)
     assert resumed(data, out) == expected
 
 
