@@ -50,7 +50,9 @@ def test_every_public_name_is_there(name):
 
 
 def test_nothing_names_a_machine():
-    suspicious = re.compile(r"(?<![\w.])/(tmp|work|root|home)/|https?://(?!arxiv|github|www\.apache|www\.w3\.org/2000/svg)")
+    suspicious = re.compile(
+        r"(?<![\w.])/(tmp|work|root|home)/|https?://(?!arxiv|github|www\.apache|www\.w3\.org/2000/svg)"
+    )
     for file in [*PACKAGE.rglob("*.py"), ROOT / "Makefile", ROOT / ".ci" / "run", ROOT / "pyproject.toml"]:
         found = suspicious.search(file.read_text(encoding="utf-8"))
         assert not found, f"{file.relative_to(ROOT)} names {found[0]}"

@@ -65,9 +65,7 @@ NETWORKS: dict[str, Entry] = {
     "segnet": Entry(SegNet, True, _SEGNET, 2017, "60.10 mIoU, CamVid test, 3,500 photos", 29_455_125),
     "segnet_basic": Entry(SegNetBasic, False, _SEGNET, 2017, "47.7 mIoU, CamVid test", 1_416_725),
     "unet": Entry(UNet, True, "Ronneberger, Fischer, Brox, arXiv 1505.04597", 2015, None, 31_033_045),
-    "dilated_frontend": Entry(
-        DilatedFrontend, True, _DILATED, 2016, "69.8 mIoU, VOC 2012 val, with COCO", 134_346_581
-    ),
+    "dilated_frontend": Entry(DilatedFrontend, True, _DILATED, 2016, "69.8 mIoU, VOC 2012 val, with COCO", 134_346_581),
     "dilated_context_basic": Entry(
         DilatedContextBasic, True, _DILATED, 2016, "71.3 mIoU, VOC 2012 val, with COCO", 134_374_973
     ),

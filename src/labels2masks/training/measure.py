@@ -56,7 +56,7 @@ def measure(data: Dataset, settings: Settings, classes: int) -> tuple[Settings, 
 def _step_seconds(
     batches: Iterable[Step], s: Settings, classes: int, device: torch.device, give_up: float = float("inf")
 ) -> float:
-    """Seconds of a training step, the wait for its batch included; infinity where the first takes ten times `give_up`."""
+    """Seconds of a step, the wait for its batch included; infinity where the first takes ten times `give_up`."""
     network = built(s.model_copy(update={"weights": "none"}), classes).to(device)
     if s.memory_format == "channels_last":
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
