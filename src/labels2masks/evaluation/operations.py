@@ -67,7 +67,8 @@ def _interpolation(trace: Trace, func: Any, args: Any, kwargs: Any, read: list[T
         scale = Fraction(before, behind) if factor is None else 1 / Fraction(factor).limit_denominator(64)
         axes.append(between(scale, Fraction(0) if nearest else (scale - 1) / 2, nearest))
     kind = f"{'nearest' if nearest else 'interpolation'} {times(1 / axes[0].scale)}"
-    return trace.windows(kind, args[0], *axes, result)
+    rows, columns = axes
+    return trace.windows(kind, args[0], rows, columns, result)
 
 
 def _border(trace: Trace, func: Any, args: Any, kwargs: Any, read: list[Tensor], result: Tensor) -> Seen:
@@ -76,7 +77,8 @@ def _border(trace: Trace, func: Any, args: Any, kwargs: Any, read: list[Tensor],
 
 
 def _slice(trace: Trace, func: Any, args: Any, kwargs: Any, read: list[Tensor], result: Tensor) -> Seen:
-    source, dim, start, _, step = (*args, *(0, None, None, 1)[len(args) - 1 :])
+    filled: tuple[Any, ...] = (*args, *(0, None, None, 1)[len(args) - 1 :])
+    source, dim, start, _, step = filled
     node, axes = trace.seen[id(source)]
     dim %= source.ndim
     if dim not in axes or result.shape == source.shape:

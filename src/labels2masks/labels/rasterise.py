@@ -181,19 +181,21 @@ def _masks(made: Candidates, masks: Sequence[Mask], vocabulary: Vocabulary) -> C
     """One statement per id; pixels that are void in every mask become row 0 whatever tags and boxes said."""
     stated = [_sets_of_ids(mask, made.index_HW.shape, vocabulary) for mask in masks]
     if len(masks) == 1 and (made.index_HW == OPEN_ROW).all():
-        return _mask_alone(made, masks[0], stated[0])
+        return _mask_alone(made, *stated[0])
     void_HW = np.ones(made.index_HW.shape, bool)
-    for mask, sets in zip(masks, stated, strict=True):
-        void_HW &= ~np.isin(mask.ids_HW, list(sets))
+    for ids_HW, sets in stated:
+        void_HW &= ~np.isin(ids_HW, list(sets))
     made = replace(made, index_HW=np.where(void_HW, np.int32(VOID_ROW), made.index_HW))
-    for mask, sets in zip(masks, stated, strict=True):
+    for ids_HW, sets in stated:
         for i, set_C in sets.items():
-            made = made.state(mask.ids_HW == i, set_C, MASK, TRUST[MASK])
+            made = made.state(ids_HW == i, set_C, MASK, TRUST[MASK])
     return made
 
 
-def _sets_of_ids(mask: Mask, shape: tuple[int, ...], vocabulary: Vocabulary) -> dict[int, np.ndarray]:
-    """id -> bool C, for the ids that occur and state something. DataError for a wrong size and unknown ids."""
+def _sets_of_ids(
+    mask: Mask, shape: tuple[int, ...], vocabulary: Vocabulary
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """(ids_HW, id -> bool C for the ids that occur and state something). DataError for a wrong size, unknown ids."""
     ids_HW, source = mask.ids_HW, vocabulary.source
     if ids_HW is None:
         raise ValueError("the mask must be loaded (ids_HW) before it is rasterised")
@@ -213,12 +215,11 @@ def _sets_of_ids(mask: Mask, shape: tuple[int, ...], vocabulary: Vocabulary) -> 
             f"{', '.join(map(str, known[:40]))}: name them in the class list, or map them to void"
         )
     sets = {int(i): _set(vocabulary, n) for n, i in zip(source.names, source.file_ids, strict=True) if i in ids}
-    return {i: set_C for i, set_C in sets.items() if set_C.any()}
+    return ids_HW, {i: set_C for i, set_C in sets.items() if set_C.any()}
 
 
-def _mask_alone(made: Candidates, mask: Mask, stated: dict[int, np.ndarray]) -> Candidates:
+def _mask_alone(made: Candidates, ids_HW: np.ndarray, stated: dict[int, np.ndarray]) -> Candidates:
     """The usual case: nothing else was said, so ids go straight to rows of a new table."""
-    ids_HW = mask.ids_HW
     row_of_id = np.full(max(int(ids_HW.max(initial=0)), 0) + 2, VOID_ROW, np.int32)  # last entry: negative ids
     for k, i in enumerate(stated):
         row_of_id[i] = k + 2

@@ -44,7 +44,7 @@ def loss_plot(rows: Sequence[Row], final: float | None = None) -> Markup:
     known = np.isfinite(loss)
     drawn.append(path([(x(s), y(v)) for s, v in zip(steps[known], loss[known], strict=True)], "raw"))
     drawn.append(path([(x(s), y(v)) for s, v in zip(steps[known], bold[known], strict=True)], "curve"))
-    named = [("loss", float(bold[known][-1]) if known.any() else 0.0, None)]
+    named: list[tuple[str, float, str | None]] = [("loss", float(bold[known][-1]) if known.any() else 0.0, None)]
     parts = [name for name in PARTS if any(name in row for row in rows)]
     for name in parts if len(parts) > 1 else ():
         there = np.array([name in row for row in rows])

@@ -255,7 +255,8 @@ def _add(scored: PerPhoto, network: nn.Module, photos: Iterable[Photo]) -> list[
         except DataError as error:
             unreadable.append({"name": photo.name, "reason": f"not scored: {error}"})
             continue
-        scored.add(photo.name, *predict_confidence(network, image_HW3), truth_HW)
+        mask_HW, confidence_HW = predict_confidence(network, image_HW3)
+        scored.add(photo.name, mask_HW, confidence_HW, truth_HW)
     return unreadable
 
 
