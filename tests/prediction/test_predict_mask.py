@@ -6,7 +6,7 @@ import torch
 from prediction.colour_net import ColourNet
 
 from labels2masks.grid import Grid
-from labels2masks.prediction import predict_mask, predict_scores
+from labels2masks.prediction import predict_confusion, predict_mask, predict_scores
 from labels2masks.prediction.views import resampled, scores_on_grid, unmirrored
 
 
@@ -105,3 +105,13 @@ def test_what_is_no_image_is_said(image):
 def test_scales_must_be_positive():
     with pytest.raises(ValueError, match="scales above 0"):
         scores_on_grid(lambda i: i, Grid(), stripes(4, 4), tta=(0.0,))
+
+
+def test_the_confusion_is_that_of_the_mask():
+    image_HW3 = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+    truth_HW = np.random.default_rng(1).integers(-1, 3, (70, 90)).astype(np.int32)
+    network = ColourNet(stride=4)
+    counted = np.zeros((3, 3), np.int64)
+    stated_HW = truth_HW >= 0
+    np.add.at(counted, (truth_HW[stated_HW], predict_mask(network, image_HW3)[stated_HW]), 1)
+    assert (predict_confusion(network, image_HW3, truth_HW) == counted).all() and counted.sum() == stated_HW.sum()

@@ -11,6 +11,7 @@ from typing import Any
 _WHERE = {
     "predict_mask": "network",
     "predict_confidence": "network",
+    "predict_confusion": "network",
     "predict_scores": "network",
     "Model": "model",
     "load_model": "model",
@@ -18,8 +19,8 @@ _WHERE = {
     "TTA_SCALES": "views",
 }
 
-__all__ = ["TTA_SCALES", "Model", "load_model", "predict_confidence", "predict_mask", "predict_scores"]
-__all__ += ["scores_on_grid"]
+__all__ = ["TTA_SCALES", "Model", "load_model", "predict_confidence", "predict_confusion"]
+__all__ += ["predict_mask", "predict_scores", "scores_on_grid"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from .pooled import pooling_over
-from .tiles import Block, Whole, confidence_of, mask_of, probabilities_of, score_blocks
+from .tiles import Block, Whole, confidence_of, confusion_of, mask_of, probabilities_of, score_blocks
 from .views import Forward
 
 
@@ -37,6 +37,12 @@ def predict_confidence(
     """(mask_HW as `predict_mask` gives it, confidence_HW float32: the probability of that class, 0..1)."""
     with _evaluating(network):
         return confidence_of(_blocks(network, image_HW3, tta), *image_HW3.shape[:2])
+
+
+def predict_confusion(network: nn.Module, image_HW3: np.ndarray, truth_HW: np.ndarray) -> np.ndarray:
+    """confusion_CC int64 (row = true class, column = predicted) of `predict_mask` against class indices, -1 = void."""
+    with _evaluating(network):
+        return confusion_of(_blocks(network, image_HW3, False), truth_HW)
 
 
 def predict_scores(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:

@@ -30,7 +30,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..grid import Grid
-from ..kernels.upsample_argmax import upsample_argmax
+from ..kernels.upsample_argmax import upsample_argmax, upsample_confusion
 from .views import (
     TTA_SCALES,
     Forward,
@@ -161,6 +161,11 @@ def confidence_of(blocks: Iterable[Block], height: int, width: int) -> tuple[np.
             b.scores_Chw, b.grid, b.height, b.width, confidence=True
         )
     return mask_HW, confidence_HW
+
+
+def confusion_of(blocks: Iterable[Block], truth_HW: np.ndarray) -> np.ndarray:
+    """confusion_CC int64 of the winners against class indices (negative = void), without even the mask."""
+    return np.sum([upsample_confusion(b.scores_Chw, b.grid, truth_HW[b.place]) for b in blocks], axis=0)
 
 
 def probabilities_of(blocks: Iterable[Block], height: int, width: int) -> np.ndarray:

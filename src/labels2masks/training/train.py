@@ -21,20 +21,21 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from ..errors import DataError, UsageError
-from ..evaluation import PerPhoto, protocol_card
+from ..evaluation import Confusion, PerPhoto, protocol_card
 from ..evaluation.evaluate import truth_mask
 from ..formats.dataset import Dataset, Photo
 from ..formats.image import read_image
 from ..networks.saved import load_network, save_network
-from ..prediction import predict_confidence
+from ..prediction import predict_confidence, predict_confusion
 from ..progress import duration, status, track
 from ..run import Run
 from . import processes
@@ -177,9 +178,10 @@ def _trained(photos: Sequence[Photo], data: Dataset, plan: Plan, folder: Path, s
     looked_at = looked_at[:: max(1, len(looked_at) // IN_TRAINING)][:IN_TRAINING]
 
     def validate(current: nn.Module) -> dict[str, float]:
-        scored = PerPhoto(data.classes)
-        _add(scored, current, track(looked_at, "validating"))
-        return {} if scored.confusion.miou is None else {"mIoU": scored.confusion.miou}
+        confusion = Confusion(data.classes)
+        for _, image_HW3, truth_HW in _with_truth(track(looked_at, "validating"), []):
+            confusion.counts[:, :-1] += predict_confusion(current, image_HW3, truth_HW)
+        return {} if confusion.miou is None else {"mIoU": confusion.miou}
 
     def keep(history: History) -> None:
         write_rows(folder / "metrics.csv", history.rows)
@@ -245,7 +247,17 @@ def _tensorboard(folder: Path, step: int) -> Any:
 
 def _add(scored: PerPhoto, network: nn.Module, photos: Iterable[Photo]) -> list[dict[str, str]]:
     """Score the photos that have masks; returns those that could not be read."""
-    unreadable = []
+    unreadable: list[dict[str, str]] = []
+    for photo, image_HW3, truth_HW in _with_truth(photos, unreadable):
+        mask_HW, confidence_HW = predict_confidence(network, image_HW3)
+        scored.add(photo.name, mask_HW, confidence_HW, truth_HW)
+    return unreadable
+
+
+def _with_truth(
+    photos: Iterable[Photo], unreadable: list[dict[str, str]]
+) -> Iterator[tuple[Photo, np.ndarray, np.ndarray]]:
+    """(photo, image_HW3, truth_HW) of those that have masks; what can not be read goes to `unreadable`."""
     for photo in photos:
         if not photo.has_mask:
             continue
@@ -255,9 +267,7 @@ def _add(scored: PerPhoto, network: nn.Module, photos: Iterable[Photo]) -> list[
         except DataError as error:
             unreadable.append({"name": photo.name, "reason": f"not scored: {error}"})
             continue
-        mask_HW, confidence_HW = predict_confidence(network, image_HW3)
-        scored.add(photo.name, mask_HW, confidence_HW, truth_HW)
-    return unreadable
+        yield photo, image_HW3, truth_HW
 
 
 def _score_by_folds(data: Dataset, plan: Plan, folder: Path, say: Say) -> PerPhoto:
