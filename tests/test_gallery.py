@@ -36,7 +36,7 @@ def test_script_ends_in_a_picture(name, folder):
     needs = NEEDS["train_and_look"] * (name == "onnx_everywhere") + NEEDS.get(name, ())
     if missing := [package for package in needs if find_spec(package) is None]:
         pytest.skip(f"needs {', '.join(missing)}")
-    if needs:  # one pass instead of forty: what it learns is not tested here
+    if needs:  # one pass instead of many: what it learns is not tested here
         import_module("train_and_look").trained(folder, epochs=1)
     path = import_module(name).main(folder)
     assert path == folder / f"{name}.png"

@@ -27,7 +27,7 @@ SETTINGS = {
 """What the plan would else choose and measure: a picture of seconds is drawn the same way everywhere."""
 
 
-def main(folder: Path, epochs: float = 40) -> Path:
+def main(folder: Path, epochs: float = 25) -> Path:
     run = trained(folder, epochs)
     columns = []
     aside = [(p, image_size(p.image)) for p in l2m.open(folder / "photos").split("val")]
@@ -47,7 +47,7 @@ def main(folder: Path, epochs: float = 40) -> Path:
     return save(figure(list(zip(*columns, strict=True)), CLASSES, 270), folder / "train_and_look.png")
 
 
-def trained(folder: Path, epochs: float = 40) -> l2m.Run:
+def trained(folder: Path, epochs: float = 25) -> l2m.Run:
     """The run in `folder`, trained now if there is none."""
     if not (folder / "photos").exists():
         make_sample(folder / "photos")
