@@ -19,9 +19,9 @@ from typing import Any
 
 from .errors import UsageError
 
-MINUTES = 1.0
+MINUTES = 0.8
 RATE = 2e-3
-"""A minute on a small processor is a few hundred steps: they may be larger than the steps of a long run."""
+"""So few minutes on a small processor are a few hundred steps: they may be larger than the steps of a long run."""
 
 
 def demo(out: Path | str | None = None, minutes: float = MINUTES, say: Callable[[str], None] = print) -> dict[str, Any]:
