@@ -2,6 +2,10 @@
 
     l2m demo --out demo && python docs/picture.py demo
 
+The picture here shows a run on the demo's photos of known length, whatever the machine: 330 steps of 8 crops.
+
+    l2m train demo/data --epochs 110 --set optimiser.rate=2e-3 --set crop=[128,128] --set batch=8 --set precision=float32
+
 Left: photos that the demo trains on, one with each kind of label; the area shares are worked out from a mask.
 Right: the first photos of its split `val`, which the network never saw, with the masks it predicts. The photos are put
 together from photographs that scikit-image ships, all free to reuse (see labels2masks/sample.py).
@@ -53,7 +57,7 @@ def main(demo: Path, path: Path) -> Path:
     _title(draw, right, "Masks of photos it never saw", f"mIoU {100 * run.metrics['miou']:.0f} on all {photos} of them")
     for k, photo in enumerate(data.split("val").photos[:6]):
         tile, right_share = _predicted(photo, run)
-        _tile(sheet, draw, right, k, tile, f"{right_share:.0%} of pixels right")
+        _tile(sheet, draw, right, k, tile, f"{int(100 * right_share)}% of pixels right")
 
     _network(draw, MARGIN + BLOCK, right, data.classes)
     small = sheet.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
