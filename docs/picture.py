@@ -4,7 +4,7 @@
 
 The picture here shows a run on the demo's photos of known length, whatever the machine: 330 steps of 8 crops.
 
-    l2m train demo/data --epochs 110 --set optimiser.rate=2e-3 --set crop=[128,128] --set batch=8 --set precision=float32
+    l2m train demo/data --epochs 110 --set optimiser.rate=2e-3 --set crop=[128,128] --set batch=8
 
 Left: photos that the demo trains on, one with each kind of label; the area shares are worked out from a mask.
 Right: the first photos of its split `val`, which the network never saw, with the masks it predicts. The photos are put
