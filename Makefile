@@ -1,5 +1,6 @@
 # make demo   a virtual environment, the package, and the main job on an embedded sample
 # make test   the same environment with the test extras; lint, types, tests
+# make docs   the documentation, every page executed, in docs/_build/html
 #
 # PYTHON chooses the interpreter, VENV the environment. An environment that no longer
 # works (moved, half installed, another Python) is made again.
@@ -12,10 +13,10 @@ works = $(RUN) -c "import pathlib, sys, labels2masks as l2m; \
 	sys.exit(pathlib.Path(l2m.__file__).resolve().parents[2] != pathlib.Path.cwd().resolve())" >/dev/null 2>&1
 
 ifneq ($(shell $(works) && echo yes),yes)
-$(shell rm -f $(VENV)/.demo-installed $(VENV)/.test-installed)
+$(shell rm -f $(VENV)/.demo-installed $(VENV)/.test-installed $(VENV)/.docs-installed)
 endif
 
-.PHONY: demo test lint types clean
+.PHONY: demo test docs lint types clean
 
 demo: $(VENV)/.demo-installed
 	$(RUN) -m labels2masks demo
@@ -39,6 +40,14 @@ $(VENV)/.demo-installed: $(SOURCES)
 $(VENV)/.test-installed: $(SOURCES)
 	@$(works) || $(PYTHON) -m venv --clear $(VENV)
 	$(RUN) -m pip install --editable '.[test]'
+	@touch $@ $(VENV)/.demo-installed
+
+docs: $(VENV)/.docs-installed
+	$(RUN) -m sphinx -W --keep-going docs docs/_build/html
+
+$(VENV)/.docs-installed: $(SOURCES)
+	@$(works) || $(PYTHON) -m venv --clear $(VENV)
+	$(RUN) -m pip install --editable '.[docs]'
 	@touch $@ $(VENV)/.demo-installed
 
 clean:
