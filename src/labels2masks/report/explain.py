@@ -34,12 +34,11 @@ from ..formats.image import read_image
 from ..kernels.upsample import upsample
 from ..prediction.network import predict_confidence
 from .field import as_seen, field_over, heat
+from .frame import frame
 from .layer_plan import of_run
 from .markup import Content, Markup, element, joined
 from .overlay import overlay
-from .page import STYLE, policy
 from .pictures import data_uri, strip
-from .svg import SHEET
 
 CLASSES_SHOWN, CHANNELS_SHOWN, TILE = 6, 6, 150
 
@@ -73,30 +72,13 @@ def page_of(network: nn.Module, classes: Classes, image_HW3: np.ndarray, photo: 
         ("maps", "What its maps hold", _maps(maps)),
         ("plan", "Its layers", _plan(layers)),
     ]
-    kept = [(anchor, title, body) for anchor, title, body in made if body]
-    style = SHEET.read_text(encoding="utf-8") + STYLE.read_text(encoding="utf-8")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy(style)),
-        element("meta", name="referrer", content="no-referrer"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"{photo}: what {run} looked at"),
-        element("style", Markup(style)),
+    header = element(
+        "header",
+        element("p", "One photo explained", class_="over"),
+        element("h1", element("bdi", photo)),
+        element("p", f"{network.name}, run ", element("bdi", run), f", {width}x{height} pixels", class_="about"),
     )
-    body = element(
-        "body",
-        element(
-            "header",
-            element("p", "One photo explained", class_="over"),
-            element("h1", element("bdi", photo)),
-            element("p", f"{network.name}, run ", element("bdi", run), f", {width}x{height} pixels", class_="about"),
-        ),
-        element("nav", *(element("a", title, href=f"#{anchor}") for anchor, title, _ in kept)),
-        element("main", *(element("section", element("h2", title), b, id=anchor) for anchor, title, b in kept)),
-        element("footer", f"labels2masks {__version__}. This page asks nothing of any network."),
-    )
-    return f'<!doctype html>\n<html lang="en">\n{head}\n{body}\n</html>\n'
+    return frame(f"{photo}: what {run} looked at", header, made, __version__)
 
 
 def activations(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +10,9 @@ import numpy as np
 from ..progress import duration
 from . import sections
 from .facts import Facts
+from .frame import frame
 from .markup import Markup, element
-from .svg import SHEET
 from .worst import Shown
-
-STYLE = Path(__file__).with_name("page.css")
 
 
 def page(
@@ -39,38 +34,7 @@ def page(
         ("protocol", "Protocol", sections.protocol(facts)),
         ("plan", "Plan and machine", sections.plan(facts)),
     ]
-    kept = [(anchor, title, body) for anchor, title, body in made if body]
-    style = SHEET.read_text(encoding="utf-8") + STYLE.read_text(encoding="utf-8")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy(style)),
-        element("meta", name="referrer", content="no-referrer"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"{facts.name}: {_headline(facts)}"),
-        element("style", Markup(style)),
-    )
-    links = [element("a", title, href=f"#{anchor}") for anchor, title, _ in kept]
-    body = element(
-        "body",
-        _top(facts),
-        element("nav", *links),
-        element(
-            "main",
-            *(element("section", element("h2", title), body, id=anchor) for anchor, title, body in kept),
-        ),
-        element(
-            "footer",
-            f"labels2masks {facts.environment.get('labels2masks', '')}. This page asks nothing of any network.",
-        ),
-    )
-    return f'<!doctype html>\n<html lang="en">\n{head}\n{body}\n</html>\n'
-
-
-def policy(style: str) -> str:
-    """Nothing is loaded, run or sent: pictures are inside, and the one style sheet is known by its hash."""
-    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return frame(f"{facts.name}: {_headline(facts)}", _top(facts), made, facts.environment.get("labels2masks", ""))
 
 
 def _headline(facts: Facts) -> str:
