@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ..errors import UsageError
-from ..prediction.network import _evaluating
+from ..prediction.network import evaluating
 
 _SEVERAL = 4
 
@@ -35,7 +35,7 @@ def effective_field(
     if not (0 <= position[0] < height and 0 <= position[1] < width):
         raise UsageError(f"the position (y, x) = {position} lies outside the photo of {height}x{width} pixels")
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    with _evaluating(network), torch.enable_grad():
+    with evaluating(network), torch.enable_grad():
         image_13HW = torch.from_numpy(image_HW3.copy()).to(device).permute(2, 0, 1)[None].float().requires_grad_()
         scores_Chw = network(image_13HW)[0]
         grid = network.grid

@@ -15,8 +15,8 @@ Legend: h, w = cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 from math import gcd, lcm
 from typing import Any
@@ -28,6 +28,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ..prediction.network import evaluating
 from .operations import FOLLOW, SHAPE_ONLY, along, rest, times
 from .windows import Axis, Node, Reading, Seen, interpolating
 
@@ -42,7 +43,7 @@ def traced(network: nn.Module, height: int, width: int) -> tuple[list[Node], Nod
     trace = Trace(images)
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        stack.enter_context(_in_evaluation(network))
+        stack.enter_context(evaluating(network))
         for name, module in network.named_modules():
             stack.callback(module.register_forward_pre_hook(trace.entering(name)).remove)
             stack.callback(module.register_forward_hook(trace.leaving).remove)
@@ -50,17 +51,6 @@ def traced(network: nn.Module, height: int, width: int) -> tuple[list[Node], Nod
         stack.enter_context(trace)
         scores = torch.func.functional_call(network, empty, (images,))
     return trace.nodes, trace.seen[id(scores)].node
-
-
-@contextmanager
-def _in_evaluation(network: nn.Module) -> Iterator[None]:
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 class Trace(TorchDispatchMode):

@@ -27,7 +27,7 @@ def predict_mask(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence
     image_HW3: uint8 RGB, any size from 1x1; see `tiles` for large ones. tta: see `views.scores_on_grid`.
     Runs where the network is, in evaluation mode, and leaves its mode as it was.
     """
-    with _evaluating(network):
+    with evaluating(network):
         return mask_of(_blocks(network, image_HW3, tta), *image_HW3.shape[:2])
 
 
@@ -35,13 +35,13 @@ def predict_confidence(
     network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """(mask_HW as `predict_mask` gives it, confidence_HW float32: the probability of that class, 0..1)."""
-    with _evaluating(network):
+    with evaluating(network):
         return confidence_of(_blocks(network, image_HW3, tta), *image_HW3.shape[:2])
 
 
 def predict_confusion(network: nn.Module, image_HW3: np.ndarray, truth_HW: np.ndarray) -> np.ndarray:
     """confusion_CC int64 (row = true class, column = predicted) of `predict_mask` against class indices, -1 = void."""
-    with _evaluating(network):
+    with evaluating(network):
         return confusion_of(_blocks(network, image_HW3, False), truth_HW)
 
 
@@ -51,7 +51,7 @@ def predict_scores(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequen
     Holds 4 * C * H * W bytes, and up to three times that while it works: 21 classes of a
     12-megapixel photo are 1 GB. A mask alone (`predict_mask`) needs none of it.
     """
-    with _evaluating(network):
+    with evaluating(network):
         return probabilities_of(_blocks(network, image_HW3, tta), *image_HW3.shape[:2])
 
 
@@ -80,7 +80,7 @@ def forward(network: nn.Module, image_HW3: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
     """Evaluation mode, then each module back in its own: training may hold some layers frozen."""
     training = [module for module in network.modules() if module.training]
     if training:
