@@ -36,6 +36,17 @@ def test_a_clean_data_set(root, tmp_path):
     assert "6 photos" in check_text(report)
 
 
+def test_the_sheet_is_spread_over_the_set(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "labels2masks.report.check.contact_sheet", lambda photos, path, *_: shown.extend(photos) or path
+    )
+    check(write_tiny_dataset(tmp_path / "video", photos=64), tmp_path / "out", photos=8)
+    places = np.array([int(photo.name[-2:]) for photo in shown])
+    assert len(places) == 8 and sorted(places) == places.tolist()
+    assert places[0] < 16 and places[-1] >= 48 and np.diff(places).min() >= 4 and np.diff(places).max() <= 16
+
+
 def test_broken_files_are_listed_and_the_work_goes_on(root):
     (root / "images" / "photo00.png").write_bytes(b"")
     Image.fromarray(np.zeros((64, 48), np.uint8)).save(root / "masks" / "photo01.png")

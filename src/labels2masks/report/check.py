@@ -138,7 +138,7 @@ class _Total:
             self.issue(level, what, text, found.name)
 
     def _remember(self, names: list[str], found: Finding) -> None:
-        if found.size is not None and len(names) < SHEET:
+        if found.size is not None:
             names.append(found.name)
 
     def issue(self, level: str, what: str, text: str, name: str | None = None, count: int = 0) -> None:
@@ -272,8 +272,14 @@ class _Total:
             self.issue("note", "duplicates", f"groups of near duplicates, such as {example}", count=within)
 
     def chosen(self, count: int) -> list[Photo]:
-        """Photos for the sheet: some with trouble, every combination of kinds, every class, in the data set's order."""
-        queues = [list(names) for names in self.by_kinds.values()] + [list(names) for names in self.by_class.values()]
+        """Photos for the sheet: some with trouble, every combination of kinds, every class, in the data set's order.
+
+        Spread over the set, since the first photos of a video show one place: multiples of the golden ratio without
+        their whole part, so that however few are taken they are about equally far apart. One order for all queues:
+        two classes seen nearly everywhere then ask for the same photos, and not for neighbours.
+        """
+        turn = {p.name: i * 0.6180339887498949 % 1 for i, p in enumerate(self.data.photos)}
+        queues = [sorted(names, key=turn.__getitem__) for names in (*self.by_kinds.values(), *self.by_class.values())]
         queues.insert(0, [name for _, name in sorted(self.conflicts, reverse=True)][: count // 6])
         broken = [n for i in self.issues.values() if i["what"] in ("photo", "mask") for n in i["photos"]]
         queues.insert(0, broken[: max(count // 8, 1)])
