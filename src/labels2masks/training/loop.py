@@ -29,6 +29,7 @@ from . import processes
 from .batches import Crops, Step, Stream, loader
 from .checkpoint import load_optimiser, newest_checkpoint, optimiser_tensors, save_checkpoint
 from .dilated_depthwise import use_fast_backward
+from .memory import laid_out, lay_out
 from .plan import Plan
 from .settings import Settings
 
@@ -86,8 +87,7 @@ def fit(
     accelerator = processes.accelerator()
     if s.batch < accelerator.num_processes:
         raise UsageError(f"a batch of {s.batch} is too small for {accelerator.num_processes} processes: --set batch=N")
-    if s.memory_format == "channels_last":
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lay_out(network, s.memory_format)
     network.to(accelerator.device)
     use_fast_backward(network)
     optimiser = make_optimiser(network, s)
@@ -212,9 +212,7 @@ def step_loss(
     A batch in which no pixel is labelled has the loss 0.
     """
     labels: Batch = batch.labels.to(device)
-    images = batch.images_N3HW.to(device).float()
-    if s.memory_format == "channels_last":
-        images = images.contiguous(memory_format=torch.channels_last)
+    images = laid_out(batch.images_N3HW.to(device).float(), s.memory_format)
     height, width = images.shape[2:]
     total, parts = images.new_zeros(()), {}
     # torch's own autocast: accelerate fixes one precision a process, and the plan measures both.

@@ -13,6 +13,7 @@ from . import processes
 from .batches import Crops, Step, Stream, loader
 from .dilated_depthwise import use_fast_backward
 from .loop import Heads, make_optimiser, step_loss
+from .memory import MEMORY_FORMATS, lay_out
 from .settings import Settings
 from .start import built
 
@@ -41,7 +42,7 @@ def measure(data: Dataset, settings: Settings, classes: int) -> tuple[Settings, 
     settles = 0 if s.augment.settle else None
     small, best = next(batches(2, 1, settles)), (float("inf"), s)
     for precision in [s.precision] if s.precision else ["float32", "bfloat16"]:
-        for memory in [s.memory_format] if s.memory_format else ["channels_last", "contiguous"]:
+        for memory in [s.memory_format] if s.memory_format else MEMORY_FORMATS:
             tried = s.model_copy(update={"precision": precision, "memory_format": memory})
             seconds = _step_seconds([small] * 3, tried, classes, machine.device, give_up=best[0])
             best = min(best, (seconds, tried), key=lambda pair: pair[0])
@@ -58,8 +59,7 @@ def _step_seconds(
 ) -> float:
     """Seconds of a step, the wait for its batch included; infinity where the first takes ten times `give_up`."""
     network = built(s.model_copy(update={"weights": "none"}), classes).to(device)
-    if s.memory_format == "channels_last":
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lay_out(network, s.memory_format)
     use_fast_backward(network)
     optimiser = make_optimiser(network, s)
     heads = Heads(network).train()

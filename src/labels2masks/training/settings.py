@@ -88,7 +88,7 @@ class Settings(_Strict):
     validations: int = Field(3, gt=0)
     early_stop: int = Field(0, ge=0)
     precision: Literal["float32", "bfloat16"] | None = None
-    memory_format: Literal["contiguous", "channels_last"] | None = None
+    memory_format: Literal["contiguous", "channels_last", "mixed"] | None = None
     threads: Count | None = None
     workers: Annotated[int, Field(ge=0)] | None = None
     seed: int = Field(0, ge=0, lt=2**31)

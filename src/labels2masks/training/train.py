@@ -44,6 +44,7 @@ from .environment import environment
 from .folder import held, run_folder, write_json, write_lines, write_rows
 from .loop import History, fit
 from .measure import measure
+from .memory import freed_memory_kept
 from .picture import save_batches
 from .plan import Plan, changed_photos, describe, make_plan, read_plan
 from .settings import Settings, with_settings
@@ -89,6 +90,7 @@ def train(
     say = say if main else lambda text: None
     folder = processes.from_main(lambda: run_folder(out, name, resume))
     with ExitStack() as stack:
+        stack.enter_context(freed_memory_kept())
         processes.from_main(lambda: stack.enter_context(held(folder)))
         if processes.from_main(lambda: _finished(folder)):
             say(f"{folder} is finished")
