@@ -27,7 +27,7 @@ from labels2masks.evaluation.evaluate import truth_mask
 from labels2masks.files import write_atomically
 from labels2masks.prediction import predict_mask
 from labels2masks.training.loop import fit
-from labels2masks.training.plan import make_plan
+from labels2masks.training.plan import Plan, make_plan
 from labels2masks.training.settings import Settings, with_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,12 +66,25 @@ def train(
     pinned = {"precision": "float32", "memory_format": "channels_last", "threads": 1, "workers": 0, "weights": "none"}
     own = {"batch": batch, "crop": crop, "seed": seed, "size": size}
     chosen = with_settings(Settings(encoder=None, epochs=1), pinned | own | settings)
-    plan, _ = make_plan(data, chosen, split, "none", None, lambda s, classes: (s, 1.0, 1.0))
-    plan = plan.model_copy(update={"steps": steps, "checkpoint_every": steps})
-    network.working_size = size  # type: ignore[assignment]
+    plan = _plan(data, split, chosen).model_copy(update={"steps": steps, "checkpoint_every": steps})
+    network.working_size = plan.settings.size  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         fit(network, data.subset(plan.train).photos, plan, Path(folder))
     return network
+
+
+_PLANS: list[tuple[l2m.Dataset, str, Plan]] = []
+
+
+def _plan(data: l2m.Dataset, split: str, chosen: Settings) -> Plan:
+    """A plan reads every label for its class weights, for seconds: one look serves all trainings on equal photos."""
+    for known, name, plan in _PLANS:
+        same_loss = (plan.settings.loss, plan.settings.size is None) == (chosen.loss, chosen.size is None)
+        if known is data and name == split and same_loss:
+            return plan.model_copy(update={"settings": chosen})
+    plan, _ = make_plan(data, chosen, split, "none", None, lambda s, classes: (s, 1.0, 1.0))
+    _PLANS.append((data, split, plan))
+    return plan
 
 
 def score(network: nn.Module, data: l2m.Dataset, split: str, photos: int | None = None) -> dict[str, Any]:
