@@ -10,10 +10,12 @@ from PIL import Image, ImageDraw
 from torchvision.transforms import v2
 
 from labels2masks.classes import Classes, Vocabulary
+from labels2masks.errors import DataError
 from labels2masks.formats.dataset import Photo
-from labels2masks.labels import Box, Boxes, Mask, Point, Points, Tags
+from labels2masks.labels import Box, Boxes, Mask, Point, Points, Tags, rasterise
 from labels2masks.labels.candidates import INK, VOID_ROW
-from labels2masks.training.augment import FILL, apply_map, recoloured, training_crop
+from labels2masks.labels.geometry import moved, pixel_matrix
+from labels2masks.training.augment import FILL, _resized, _warped, apply_map, recoloured, training_crop
 from labels2masks.training.batches import Crops, Stream, loader
 from labels2masks.training.settings import Augment
 
@@ -114,6 +116,35 @@ def test_the_map_lands_where_it_says(disc, scale):
     assert ys.mean() + 0.5 == pytest.approx(60.5 * scale + 5, abs=0.6)
     ys, xs = np.nonzero(candidates.labels() == 1)
     assert xs.mean() + 0.5 == pytest.approx(80.5 * scale + 10, abs=0.6)
+
+
+@pytest.mark.parametrize("mirror", [1.0, -1.0])
+@pytest.mark.parametrize("zoom", [0.4, 0.8, 1.0, 1.37, 3.1])
+def test_a_map_that_does_not_turn_shows_what_a_warp_shows(zoom, mirror):
+    """Resizing a part of the photo against warping all of it by the same map, wherever the crop lies."""
+    draw = np.random.default_rng(int(10 * zoom))
+    photo_HW3 = cv2.resize(draw.integers(0, 256, (5, 6, 3), np.uint8), (100, 80), interpolation=cv2.INTER_CUBIC)
+    ids_HW = np.arange(80 * 100, dtype=np.int32).reshape(80, 100) % 3
+    for _ in range(20):
+        move = draw.uniform(-1.2, 1.2, 2) * zoom * np.array([100, 80])
+        matrix_23 = np.array([[mirror * zoom, 0, move[0]], [0, zoom, move[1]]])
+        ours_HW3, moved_23 = _resized(photo_HW3, matrix_23, (48, 64))
+        assert np.abs(moved_23 - matrix_23).max() <= 0.5 + 1e-9
+        theirs_HW3 = _warped(photo_HW3, moved_23, (48, 64))
+        beyond_HW = cv2.warpAffine(np.zeros((80, 100), np.uint8), pixel_matrix(moved_23), (64, 48), borderValue=255)
+        inside_HW = cv2.dilate(beyond_HW, np.ones((3, 3))) == 0  # no colour from beyond the edges takes part
+        apart = np.abs(ours_HW3.astype(int) - theirs_HW3)[inside_HW]
+        assert apart.size == 0 or (np.percentile(apart, 99) <= 4 and apart.mean() < 1.5)
+        image_HW3, candidates = apply_map(photo_HW3, (Mask(ids_HW=ids_HW),), WORDS, matrix_23, (48, 64))
+        assert np.array_equal(image_HW3, ours_HW3)
+        there = moved((Mask(ids_HW=ids_HW),), moved_23, 48, 64)
+        assert np.array_equal(candidates.labels(), rasterise(there, WORDS, 48, 64).labels())
+
+
+def test_a_mask_of_another_size_is_refused(disc):
+    image_HW3, _ = disc.loaded()
+    with pytest.raises(DataError, match="80x60 pixels for an image of 160x120"):
+        apply_map(image_HW3, (Mask(ids_HW=np.zeros((60, 80), np.int32)),), WORDS, np.eye(2, 3), CROP)
 
 
 def test_rare_classes_attract_crops(tmp_path):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import ceil, exp, floor, log
 
 import cv2
 import numpy as np
@@ -26,6 +26,9 @@ from .settings import Augment
 
 FILL = (124, 116, 104)
 """Colour beyond the photo's edge: the mean of ImageNet; those pixels are void."""
+
+AVERAGED = 0.75
+"""Zoom below which bilinear sampling would skip pixels, so that they are averaged."""
 
 GREY = np.array([0.299, 0.587, 0.114])
 """Luma of RGB (BT.601)."""
@@ -77,28 +80,89 @@ def apply_map(
     matrix_23: np.ndarray,
     crop: tuple[int, int],
 ) -> tuple[np.ndarray, Candidates]:
-    """(image_HW3 uint8, Candidates) after x' = M x in a raster of `crop`."""
+    """(image_HW3 uint8, Candidates) after x' = M x in a raster of `crop`. Raises DataError for labels that do not fit.
+
+    A map that does not turn is first moved by up to half a pixel of the crop, for image and labels alike: then the
+    photo needs resizing only, at a fifth of the cost of a warp.
+    """
+    shape = image_HW3.shape[:2]
+    if matrix_23[0, 1] == matrix_23[1, 0] == 0 and abs(matrix_23[0, 0]) == matrix_23[1, 1]:
+        image_HW3, matrix_23 = _resized(image_HW3, matrix_23, crop)
+    else:
+        image_HW3 = _warped(image_HW3, matrix_23, crop)
+    return image_HW3, _candidates(labels, vocabulary, matrix_23, shape, crop)
+
+
+def _resized(image_HW3: np.ndarray, matrix_23: np.ndarray, crop: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """(the crop, the map moved to whole pixels) for a map that zooms, moves and may mirror."""
     height, width = crop
-    old_height, old_width = image_HW3.shape[:2]
+    mirrored, zoom = matrix_23[0, 0] < 0, float(matrix_23[1, 1])
+    x = width - matrix_23[0, 2] if mirrored else matrix_23[0, 2]  # of the crop before it is mirrored
+    columns, cut_x, left, x = _axis(x, zoom, image_HW3.shape[1], width)
+    rows, cut_y, top, y = _axis(matrix_23[1, 2], zoom, image_HW3.shape[0], height)
+    part = image_HW3[rows, columns]
+    if round(min(part.shape[:2]) * zoom) > 0:
+        how = cv2.INTER_AREA if zoom < AVERAGED else cv2.INTER_LINEAR
+        part = cv2.resize(part, None, fx=zoom, fy=zoom, interpolation=how)[cut_y, cut_x]
+    else:
+        part = part[:0]
+    if part.size:
+        right, bottom = width - left - part.shape[1], height - top - part.shape[0]
+        image_HW3 = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_CONSTANT, value=FILL)
+    else:  # the crop lies beside the photo
+        image_HW3 = np.full((height, width, 3), FILL, np.uint8)
+    move = np.array([width - x if mirrored else x, y])
+    return cv2.flip(image_HW3, 1) if mirrored else image_HW3, np.column_stack([matrix_23[:, :2], move])
+
+
+def _axis(move: float, zoom: float, pixels: int, length: int) -> tuple[slice, slice, int, float]:
+    """(part of the photo, cut of that part resized, pixels of the crop before it, the move rounded to these).
+
+    The part reaches beyond the crop by what its outermost pixels are interpolated from.
+    """
+    first = max(0, floor(-move / zoom) - 1)
+    stop = min(pixels, ceil((length - move) / zoom) + ceil(1 / zoom) + 1)
+    skipped = round(-move - zoom * first)
+    cut = slice(max(0, skipped), max(0, skipped + length))
+    return slice(first, max(first, stop)), cut, max(0, -skipped), -(skipped + zoom * first)
+
+
+def _warped(image_HW3: np.ndarray, matrix_23: np.ndarray, crop: tuple[int, int]) -> np.ndarray:
+    height, width = image_HW3.shape[:2]
+    zoom = float(np.sqrt(abs(np.linalg.det(matrix_23[:, :2]))))
+    if zoom < AVERAGED:
+        small = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+        image_HW3 = cv2.resize(image_HW3, small, interpolation=cv2.INTER_AREA)
+        linear = matrix_23[:, :2] @ np.diag([width / small[0], height / small[1]])
+        matrix_23 = np.column_stack([linear, matrix_23[:, 2]])
+    return cv2.warpAffine(image_HW3, pixel_matrix(matrix_23), crop[::-1], flags=cv2.INTER_LINEAR, borderValue=FILL)
+
+
+def _candidates(
+    labels: Sequence[Label],
+    vocabulary: Vocabulary,
+    matrix_23: np.ndarray,
+    shape: tuple[int, int],
+    crop: tuple[int, int],
+) -> Candidates:
+    """What the labels of a photo of `shape` leave possible in the crop."""
+    old_height, old_width = shape
+    height, width = crop
+    if labels and all(isinstance(x, Mask) for x in labels):  # their candidates are warped, as cheaply as an image
+        made = rasterise(labels, vocabulary, old_height, old_width)
+        return made.mapped(lambda index_HW: _nearest(index_HW.astype(np.float32), matrix_23, crop))
     outside_HW = None
     if not any(isinstance(x, Mask) for x in labels):  # a mask says itself where there is no photo
-        whole_HW = np.ones((old_height, old_width), np.uint8)
-        outside_HW = cv2.warpAffine(whole_HW, pixel_matrix(matrix_23), (width, height), flags=cv2.INTER_NEAREST) == 0
+        outside_HW = _nearest(np.ones(shape, np.uint8), matrix_23, crop) == 0
     corners_42 = np.array([[0, 0], [old_width, 0], [0, old_height], [old_width, old_height]], float)
     corners_42 = corners_42 @ matrix_23[:, :2].T + matrix_23[:, 2]
     whole = bool((corners_42 >= -0.5).all() and (corners_42 <= np.array([width, height]) + 0.5).all())
-    candidates = rasterise(moved(labels, matrix_23, height, width), vocabulary, height, width, whole, outside_HW)
-    zoom = float(np.sqrt(abs(np.linalg.det(matrix_23[:, :2]))))
-    if zoom < 0.75:  # bilinear sampling would skip pixels: average them first
-        small = (max(1, round(old_width * zoom)), max(1, round(old_height * zoom)))
-        image_HW3 = cv2.resize(image_HW3, small, interpolation=cv2.INTER_AREA)
-        matrix_23 = np.column_stack(
-            [matrix_23[:, :2] @ np.diag([old_width / small[0], old_height / small[1]]), matrix_23[:, 2]]
-        )
-    warped_HW3 = cv2.warpAffine(
-        image_HW3, pixel_matrix(matrix_23), (width, height), flags=cv2.INTER_LINEAR, borderValue=FILL
-    )
-    return warped_HW3, candidates
+    return rasterise(moved(labels, matrix_23, height, width), vocabulary, height, width, whole, outside_HW)
+
+
+def _nearest(map_HW: np.ndarray, matrix_23: np.ndarray, crop: tuple[int, int]) -> np.ndarray:
+    """The map in the crop, 0 (the row of void) where there is no photo."""
+    return cv2.warpAffine(map_HW, pixel_matrix(matrix_23), crop[::-1], flags=cv2.INTER_NEAREST, borderValue=0)
 
 
 def _random_map(
