@@ -8,7 +8,7 @@ training  Images a second from files to updated weights, CamVid. One network, bo
           weights, crops of 480, its recipe's zooms (short side 260 to 1040), flips, SGD and losses (0.5 x auxiliary).
               theirs, as shipped     files opened by PIL, v2 transforms, DataLoader, default memory format, float32
               theirs, at its best    the faster loader (PIL or tensors), the fastest memory format and precision
-              ours                   our loader, candidate loss and loop, the faster memory format
+              ours                   our loader, candidate loss and loop, the faster memory format, freed memory kept
           Both load with the same number of workers.
 loader    The same crops alone, no network: from files to normalised floats and class indices. Peer: the faster of
           PIL images and tensors through v2 transforms and DataLoader.
@@ -60,6 +60,7 @@ from labels2masks.recipes import everyday
 from labels2masks.training.batches import Crops, Stream, loader
 from labels2masks.training.dilated_depthwise import use_fast_backward
 from labels2masks.training.loop import Heads, fit, make_optimiser, step_loss
+from labels2masks.training.memory import freed_memory_kept, lay_out
 from labels2masks.training.plan import make_plan
 from labels2masks.training.settings import Augment, Loss, Optimiser, Settings
 from labels2masks.training.start import built
@@ -120,7 +121,7 @@ def ours(name: str, data: l2m.Dataset, settings: Settings) -> Side:
             if step == WARM + steps:
                 raise _Enough
 
-        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_Enough):
+        with freed_memory_kept(), tempfile.TemporaryDirectory() as folder, contextlib.suppress(_Enough):
             fit(network, data.photos, longer, Path(folder), tell=tell)
         return steps * settings.batch / (times[-1] - times[WARM - 1])
 
@@ -232,7 +233,8 @@ def stages(name: str, photos: int, batch: int, crop: tuple[int, int], threads: i
         "memory_format": "channels_last",
     }
     s = everyday().model_copy(update=changes)
-    network = built(s, len(data.classes)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = built(s, len(data.classes))
+    lay_out(network, s.memory_format)
     use_fast_backward(network)
     crops = Crops(data.photos, s.augment.model_copy(update={"settle": 0}), crop, None, {}, 0)
     stream = Stream(len(crops), batch, 0, max(1, photos // batch), 0)
