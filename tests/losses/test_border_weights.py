@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from labels2masks.losses.border_weights import border_weights, separate_cells
+from labels2masks.classes import Classes
+from labels2masks.errors import UsageError
+from labels2masks.losses.border_weights import border_weights, borders_of, cell_classes, separate_cells
 
 
 def test_one_pixel_between_two_cells() -> None:
@@ -42,3 +45,20 @@ def test_cells_that_touch_at_a_corner_are_two() -> None:
     inside_HW = np.array([[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]], bool)
     cells_HW = separate_cells(inside_HW)
     assert len(np.unique(cells_HW)) == 3 and ((cells_HW > 0) == inside_HW).all()
+
+
+def test_cells_are_the_regions_of_their_classes() -> None:
+    labels_HW = np.array([[1, 1, 0, 1, 1, 0, 2], [1, 1, -1, 1, 1, 0, 2]])
+    ones_HW = np.array([[1, 1, 0, 2, 2, 0, 0]] * 2)
+    assert np.array_equal(borders_of(labels_HW, [1]), border_weights(ones_HW))
+    assert np.array_equal(borders_of(labels_HW, [1, 2]), border_weights(np.array([[1, 1, 0, 2, 2, 0, 3]] * 2)))
+
+
+def test_which_classes_are_cells() -> None:
+    tissue = Classes(("ground", "cell", "nerve"), background="ground")
+    assert cell_classes(tissue, None) == [1, 2]
+    assert cell_classes(tissue, "nerve") == [2]
+    with pytest.raises(UsageError, match="did you mean 'cell'"):
+        cell_classes(tissue, "cells")
+    with pytest.raises(UsageError, match="membrane, cell .*--set loss.cells=NAME"):
+        cell_classes(Classes(("membrane", "cell")), None)

@@ -185,3 +185,29 @@ def test_presence_is_for_photos_without_mask_and_not_for_crops():
         assert value == 0 and count == 0
     tiny, count = presence_loss(torch.randn(1, 3, 1, 1), collate([tagged("cat")]))
     assert torch.isfinite(tiny) and count == 1
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_border_weights_are_added_to_those_of_the_classes(weighted):
+    """Against the sum over pixels; in parts, as several processes add them; and for masks alone."""
+    rng = np.random.default_rng(5)
+    made, target_NHW = full_masks(rng, 4, 3, 9, 11)
+    scores = torch.from_numpy(rng.normal(0, 2, (4, 3, 9, 11)).astype(np.float32))
+    borders = [rng.uniform(0, 10, (9, 11)).astype(np.float32) for _ in made]
+    weights_C = torch.tensor([0.5, 1.0, 3.0]) if weighted else None
+    stated = target_NHW != 255
+    class_NHW = torch.ones(target_NHW.shape) if weights_C is None else weights_C[target_NHW.clamp_max(2)]
+    weight_NHW = (class_NHW + torch.from_numpy(np.stack(borders))) * stated
+    losses_NHW = F.cross_entropy(scores, target_NHW, reduction="none", ignore_index=255)
+    expected = (losses_NHW * weight_NHW).sum() / weight_NHW.sum()
+    summed, count = candidate_loss(scores, collate(made, borders), weights_C)["mask"]
+    assert summed / count == pytest.approx(expected.item(), rel=1e-5)
+    halves = [
+        candidate_loss(scores[i : i + 2], collate(made[i : i + 2], borders[i : i + 2]), weights_C) for i in (0, 2)
+    ]
+    both = [sum(half["mask"][k] for half in halves) for k in (0, 1)]
+    assert both[0] / both[1] == pytest.approx(expected.item(), rel=1e-5)
+    names = Vocabulary.same(Classes(("a", "b", "c")))
+    inked = rasterise([Points((Point("b", 4, 4),))], names, 9, 11)
+    plain, more = (candidate_loss(scores[:1], collate([inked], b))["ink"] for b in ([], borders[:1]))
+    assert torch.equal(plain[0], more[0]) and torch.equal(plain[1], more[1])

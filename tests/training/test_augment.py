@@ -10,14 +10,15 @@ from PIL import Image, ImageDraw
 from torchvision.transforms import v2
 
 from labels2masks.classes import Classes, Vocabulary
-from labels2masks.errors import DataError
+from labels2masks.errors import DataError, UsageError
 from labels2masks.formats.dataset import Photo
 from labels2masks.labels import Box, Boxes, Mask, Point, Points, Tags, rasterise
 from labels2masks.labels.candidates import INK, VOID_ROW
 from labels2masks.labels.geometry import moved, pixel_matrix
 from labels2masks.training.augment import FILL, _resized, _warped, apply_map, recoloured, training_crop
 from labels2masks.training.batches import Crops, Stream, loader
-from labels2masks.training.settings import Augment
+from labels2masks.training.elastic import displacement
+from labels2masks.training.settings import Augment, Loss
 
 CLASSES = Classes(("ground", "disc", "dot"), background="ground")
 WORDS = Vocabulary.same(CLASSES)
@@ -264,3 +265,65 @@ def test_colours_change_as_they_are_named():
     assert np.abs(changed(1, 1, 0) - grey_HW[..., None]).max() <= 1
     turned = recoloured(image_HW3, Augment(colour=0, hue=0.5), Fixed((1, 1, 1), 1 / 3)).astype(int)
     assert np.abs(turned - image_HW3[..., [2, 0, 1]].astype(int)).max() <= 1  # a third of a turn: red to green
+
+
+def test_a_deformed_crop_samples_the_photo_once_and_labels_alike(disc):
+    """Pixel by pixel: what q shows is what the photo has at M^-1 (q + field(q))."""
+    draw = np.random.default_rng(4)
+    photo_HW3 = cv2.resize(draw.integers(0, 256, (6, 8, 3), np.uint8), (40, 30), interpolation=cv2.INTER_CUBIC)
+    ids_HW = draw.integers(0, 3, (30, 40)).astype(np.int32)
+    rad = 0.4
+    turn_22 = 1.2 * np.array([[np.cos(rad), -np.sin(rad)], [np.sin(rad), np.cos(rad)]])
+    matrix_23 = np.column_stack([turn_22, [3.0, -9.0]])
+    field_HW2 = displacement(24, 32, draw, sigma=2.0)
+    image_HW3, candidates = apply_map(photo_HW3, (Mask(ids_HW=ids_HW),), WORDS, matrix_23, (24, 32), field_HW2)
+    labels_HW, checked = candidates.labels(), 0
+    for y, x in np.ndindex(24, 32):
+        there = np.array([x + 0.5, y + 0.5]) + field_HW2[y, x]
+        px, py = np.linalg.solve(turn_22, there - matrix_23[:, 2]) - 0.5
+        near = np.abs(np.array([px, py]) - np.floor([px, py]) - 0.5).min() < 0.05  # a tie of nearest, rounded to 1/32
+        column, row = round(px), round(py)
+        if not near:
+            outside = not (0 <= column < 40 and 0 <= row < 30)
+            assert labels_HW[y, x] == (-1 if outside else ids_HW[row, column])
+        if 0 <= px < 39 and 0 <= py < 29:
+            c, r, u, v = int(px), int(py), px % 1, py % 1
+            corners = photo_HW3[r : r + 2, c : c + 2].astype(float)
+            expected = np.einsum("r,c,rck->k", [1 - v, v], [1 - u, u], corners)
+            assert np.abs(image_HW3[y, x] - expected).max() <= 4
+            checked += 1
+    assert checked > 300
+
+
+def test_an_elastic_deformation_moves_disc_mask_and_click_alike(disc):
+    clicks, plain = 0, PLAIN.model_copy(update={"elastic": 0.0})
+    for seed in range(20):
+        made = crop_of(disc, seed, PLAIN.model_copy(update={"elastic": 8.0}))
+        red_HW, mask_HW = is_red(made.image_HW3), made.candidates.labels() == 1
+        void_HW = made.candidates.index_HW == VOID_ROW  # mirrored photo
+        if mask_HW.sum() > 800:
+            assert (red_HW & mask_HW).sum() / ((red_HW | mask_HW) & ~void_HW).sum() > 0.9
+        ink_HW = made.candidates.source_K[made.candidates.index_HW] == INK
+        if ink_HW.any():
+            clicks += 1
+            assert red_HW[ink_HW].mean() > 0.95
+        assert not np.array_equal(made.image_HW3, crop_of(disc, seed, plain).image_HW3)
+    assert clicks > 10
+
+
+def test_elastic_crops_repeat_and_spare_photos_without_a_mask(disc):
+    elastic = Augment(elastic=10.0)
+    once, again = (Crops([disc, disc], elastic, CROP, None, {}, seed=7) for _ in range(2))
+    assert np.array_equal(once[3, 1, True][0].image_HW3, again[3, 1, True][0].image_HW3)
+    clicked = replace(disc, labels=disc.labels[1:])
+    same = [crop_of(clicked, 2, augment).image_HW3 for augment in (elastic, Augment())]
+    assert np.array_equal(*same)
+
+
+def test_crops_carry_border_weights_where_the_loss_asks(disc):
+    assert Crops([disc], PLAIN, CROP, None, {}, 0, Loss())[0, 0, True][0].border_HW is None
+    crops = Crops([disc, disc], PLAIN, CROP, None, {}, 0, Loss(border=10.0, cells="disc"))
+    (step,) = loader(crops, Stream(2, 2, 0, 1, 0, settles=0), 0)
+    assert step.labels.border_NHW.shape == (2, *CROP) and step.labels.border_NHW.dtype == torch.float32
+    with pytest.raises(UsageError, match="did you mean 'disc'"):
+        Crops([disc], PLAIN, CROP, None, {}, 0, Loss(border=10.0, cells="disk"))

@@ -11,8 +11,13 @@ Legend: H, W = pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+
+from ..classes import Classes
+from ..errors import UsageError, did_you_mean
 
 _REACH = 6
 """In sigmas: beyond, the weight is below 2e-7 and taken to be 0."""
@@ -39,6 +44,35 @@ def border_weights(cells_HW: np.ndarray, weight: float = 10.0, sigma: float = 5.
         second[:] = np.minimum(second, np.maximum(first, distance))
         first[:] = np.minimum(first, distance)
     return (weight * np.exp(-((first_HW + second_HW) ** 2) / (2 * sigma**2))).astype(np.float32)
+
+
+def cell_classes(classes: Classes, cells: str | None) -> list[int]:
+    """The indices of the classes that are made of cells: the one named, else all but background.
+
+    Raises UsageError for a name that is no class, and where nothing is named and there is no background.
+    """
+    if cells is not None:
+        if cells not in classes.names:
+            raise UsageError(f"loss.cells={cells!r} is no class{did_you_mean(cells, classes.names)}")
+        return [classes.index(cells)]
+    if classes.background is None:
+        raise UsageError(
+            f"loss.border weighs what lies between cells, and which of {', '.join(classes.names)} are cells is not "
+            "known: --set loss.cells=NAME, or --set loss.border=0 to go without"
+        )
+    return [index for index, name in enumerate(classes.names) if name != classes.background]
+
+
+def borders_of(labels_HW: np.ndarray, cells: Sequence[int], weight: float = 10.0, sigma: float = 5.0) -> np.ndarray:
+    """weights_HW float32 of a map of classes (-1 = void), whose cells are the connected regions of the classes `cells`.
+
+    A crop shows only itself: a cell beyond its edge casts no border, and one that the edge cuts in two is two.
+    """
+    cells_HW = np.zeros(labels_HW.shape, np.int32)
+    for index in cells:
+        found_HW = separate_cells(labels_HW == index)
+        cells_HW = np.where(found_HW > 0, found_HW + cells_HW.max(initial=0), cells_HW)
+    return border_weights(cells_HW, weight, sigma)
 
 
 def separate_cells(inside_HW: np.ndarray) -> np.ndarray:

@@ -39,6 +39,7 @@ class Batch:
     single_K: int64, the class of a row with one member, -1 otherwise.
     present: for each image, tensors of class indices of which one must appear somewhere.
     weak_N: bool, images that have image-level facts and no mask: the presence term is theirs.
+    border_NHW: float32, added to the weight of a mask's pixel (see `border_weights`); None = nothing.
     """
 
     index_NHW: Tensor
@@ -48,6 +49,7 @@ class Batch:
     single_K: Tensor
     present: list[list[Tensor]]
     weak_N: Tensor
+    border_NHW: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         return Batch(
@@ -58,11 +60,15 @@ class Batch:
             self.single_K.to(device),
             [[p.to(device) for p in image] for image in self.present],
             self.weak_N.to(device),
+            None if self.border_NHW is None else self.border_NHW.to(device),
         )
 
 
-def collate(candidates: Sequence[Candidates]) -> Batch:
-    """Join the tables of N images of equal size into one; the only place where Candidates become tensors."""
+def collate(candidates: Sequence[Candidates], borders: Sequence[np.ndarray] = ()) -> Batch:
+    """Join the tables of N images of equal size into one; the only place where Candidates become tensors.
+
+    borders: float32 HW, one for each image or none at all.
+    """
     rows: dict[tuple[bytes, int, float], int] = {}
     sets, sources, trusts = [], [], []
     index_NHW = np.empty((len(candidates), *candidates[0].index_HW.shape), np.int64)
@@ -88,6 +94,7 @@ def collate(candidates: Sequence[Candidates]) -> Batch:
         torch.from_numpy(single_K),
         [[torch.tensor(sorted(s)) for s in c.facts.present] for c in candidates],
         torch.tensor([bool(c.facts.present) and not m for c, m in zip(candidates, has_mask, strict=True)]),
+        torch.from_numpy(np.stack(borders)) if len(borders) else None,
     )
 
 
@@ -99,6 +106,7 @@ def candidate_loss(
     scores_NCHW: raw scores at the size of `batch.index_NHW`.
     class_weights_C: weight of a pixel by its class, where it has one; `count` is then the sum of the
         weights, as in `cross_entropy`. A set weighs the mean of its members.
+    Border weights of the batch are added to those of the classes, for pixels of which a mask states one class.
     Sums and counts, so that several processes can add them before dividing.
     Raises ValueError where the sizes differ.
     """
@@ -118,6 +126,10 @@ def candidate_loss(
         # The operator beneath `nll_loss`, because it hands out the sum of the weights as `cross_entropy` adds
         # them up; the same weights added in another order differ in the last bit.
         total, count = torch.ops.aten.nll_loss2d_forward(logs_NCHW, target_NHW, class_weights_C, _SUM, _SKIP)
+        if source == MASK and batch.border_NHW is not None:
+            border_NHW = batch.border_NHW * (target_NHW != _SKIP)
+            loss_NHW = F.nll_loss(logs_NCHW, target_NHW, reduction="none", ignore_index=_SKIP)
+            total, count = total + (loss_NHW * border_NHW).sum(), count + border_NHW.sum()
         rest_K = of_source_K & ~plain_K
         if bool(rest_K.any()):
             more, weight = _set_loss(logs_NCHW, batch, rest_K, class_weights_C)

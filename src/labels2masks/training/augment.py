@@ -1,8 +1,8 @@
 """One photo -> one training crop: image and labels moved together by one affine map.
 
 Everything random is drawn from (seed, epoch, index), so a crop is the same in every worker,
-on every resume. Zoom, turn, flip and crop are one matrix: the image is resampled once, drawn
-labels stay coordinates and are rasterised in the crop, masks are warped nearest. Brightness, contrast,
+on every resume. Zoom, turn, flip and crop are one matrix, which an elastic deformation joins: the image is resampled
+once, drawn labels stay coordinates and are rasterised in the crop, masks are warped nearest. Brightness, contrast,
 saturation and hue are one more, on the colours. What each does is what torchvision's v2 transforms do, which the
 tests hold it against; a chain of those would resample once for each step, and knows masks and boxes only.
 
@@ -20,8 +20,9 @@ import numpy as np
 
 from ..classes import Vocabulary
 from ..formats.dataset import Photo
-from ..labels import Candidates, Label, Mask, rasterise
+from ..labels import VOID_ROW, Candidates, Label, Mask, rasterise
 from ..labels.geometry import moved, pixel_matrix
+from .elastic import deformed, displacement, moved_labels
 from .settings import Augment
 
 FILL = (124, 116, 104)
@@ -46,11 +47,12 @@ def settled(augment: Augment) -> Augment:
 
 @dataclass(frozen=True)
 class Crop:
-    """image_HW3: uint8 RGB. candidates: HW. name: the photo's."""
+    """image_HW3: uint8 RGB. candidates: HW. name: the photo's. border_HW: see `losses.Batch`."""
 
     image_HW3: np.ndarray
     candidates: Candidates
     name: str
+    border_HW: np.ndarray | None = None
 
 
 def training_crop(
@@ -69,8 +71,14 @@ def training_crop(
     """
     image_HW3, labels = photo.loaded()
     matrix_23 = _random_map(image_HW3.shape[:2], labels, augment, crop, size, rarity, draw)
-    image, candidates = apply_map(image_HW3, labels, photo.vocabulary, matrix_23, crop)
-    return Crop(recoloured(image, augment, draw), candidates, photo.name)
+    field_HW2 = None
+    if augment.elastic > 0 and any(isinstance(x, Mask) for x in labels):
+        field_HW2 = displacement(*crop, draw, augment.elastic)
+    image, candidates = apply_map(image_HW3, labels, photo.vocabulary, matrix_23, crop, field_HW2)
+    image = recoloured(image, augment, draw)
+    if augment.blur > 0 and draw.random() < augment.blur:
+        image = cv2.GaussianBlur(image, (5, 5), 0)
+    return Crop(image, candidates, photo.name)
 
 
 def apply_map(
@@ -79,18 +87,23 @@ def apply_map(
     vocabulary: Vocabulary,
     matrix_23: np.ndarray,
     crop: tuple[int, int],
+    field_HW2: np.ndarray | None = None,
 ) -> tuple[np.ndarray, Candidates]:
     """(image_HW3 uint8, Candidates) after x' = M x in a raster of `crop`. Raises DataError for labels that do not fit.
 
     A map that does not turn is first moved by up to half a pixel of the crop, for image and labels alike: then the
     photo needs resizing only, at a fifth of the cost of a warp.
+    field_HW2: an elastic deformation of that raster (see `elastic`). The photo is then mirrored beyond its edges.
     """
     shape = image_HW3.shape[:2]
-    if matrix_23[0, 1] == matrix_23[1, 0] == 0 and abs(matrix_23[0, 0]) == matrix_23[1, 1]:
+    if field_HW2 is not None:
+        averaged_HW3, averaged_23 = _averaged(image_HW3, matrix_23)
+        image_HW3 = deformed(averaged_HW3, field_HW2, matrix_23=averaged_23)
+    elif matrix_23[0, 1] == matrix_23[1, 0] == 0 and abs(matrix_23[0, 0]) == matrix_23[1, 1]:
         image_HW3, matrix_23 = _resized(image_HW3, matrix_23, crop)
     else:
         image_HW3 = _warped(image_HW3, matrix_23, crop)
-    return image_HW3, _candidates(labels, vocabulary, matrix_23, shape, crop)
+    return image_HW3, _candidates(labels, vocabulary, matrix_23, shape, crop, field_HW2)
 
 
 def _resized(image_HW3: np.ndarray, matrix_23: np.ndarray, crop: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -127,14 +140,19 @@ def _axis(move: float, zoom: float, pixels: int, length: int) -> tuple[slice, sl
     return slice(first, max(first, stop)), cut, max(0, -skipped), -(skipped + zoom * first)
 
 
-def _warped(image_HW3: np.ndarray, matrix_23: np.ndarray, crop: tuple[int, int]) -> np.ndarray:
+def _averaged(image_HW3: np.ndarray, matrix_23: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(image, map from it to the crop), the image shrunk first where the map alone would skip pixels."""
     height, width = image_HW3.shape[:2]
     zoom = float(np.sqrt(abs(np.linalg.det(matrix_23[:, :2]))))
-    if zoom < AVERAGED:
-        small = (max(1, round(width * zoom)), max(1, round(height * zoom)))
-        image_HW3 = cv2.resize(image_HW3, small, interpolation=cv2.INTER_AREA)
-        linear = matrix_23[:, :2] @ np.diag([width / small[0], height / small[1]])
-        matrix_23 = np.column_stack([linear, matrix_23[:, 2]])
+    if zoom >= AVERAGED:
+        return image_HW3, matrix_23
+    small = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+    linear = matrix_23[:, :2] @ np.diag([width / small[0], height / small[1]])
+    return cv2.resize(image_HW3, small, interpolation=cv2.INTER_AREA), np.column_stack([linear, matrix_23[:, 2]])
+
+
+def _warped(image_HW3: np.ndarray, matrix_23: np.ndarray, crop: tuple[int, int]) -> np.ndarray:
+    image_HW3, matrix_23 = _averaged(image_HW3, matrix_23)
     return cv2.warpAffine(image_HW3, pixel_matrix(matrix_23), crop[::-1], flags=cv2.INTER_LINEAR, borderValue=FILL)
 
 
@@ -144,13 +162,16 @@ def _candidates(
     matrix_23: np.ndarray,
     shape: tuple[int, int],
     crop: tuple[int, int],
+    field_HW2: np.ndarray | None,
 ) -> Candidates:
     """What the labels of a photo of `shape` leave possible in the crop."""
     old_height, old_width = shape
     height, width = crop
     if labels and all(isinstance(x, Mask) for x in labels):  # their candidates are warped, as cheaply as an image
         made = rasterise(labels, vocabulary, old_height, old_width)
-        return made.mapped(lambda index_HW: _nearest(index_HW.astype(np.float32), matrix_23, crop))
+        return made.mapped(lambda index_HW: _nearest(index_HW.astype(np.float32), matrix_23, crop, field_HW2))
+    if field_HW2 is not None:
+        return rasterise(moved_labels(labels, field_HW2, matrix_23), vocabulary, height, width, whole=False)
     outside_HW = None
     if not any(isinstance(x, Mask) for x in labels):  # a mask says itself where there is no photo
         outside_HW = _nearest(np.ones(shape, np.uint8), matrix_23, crop) == 0
@@ -160,9 +181,13 @@ def _candidates(
     return rasterise(moved(labels, matrix_23, height, width), vocabulary, height, width, whole, outside_HW)
 
 
-def _nearest(map_HW: np.ndarray, matrix_23: np.ndarray, crop: tuple[int, int]) -> np.ndarray:
+def _nearest(
+    map_HW: np.ndarray, matrix_23: np.ndarray, crop: tuple[int, int], field_HW2: np.ndarray | None = None
+) -> np.ndarray:
     """The map in the crop, 0 (the row of void) where there is no photo."""
-    return cv2.warpAffine(map_HW, pixel_matrix(matrix_23), crop[::-1], flags=cv2.INTER_NEAREST, borderValue=0)
+    if field_HW2 is not None:
+        return deformed(map_HW, field_HW2, VOID_ROW, matrix_23)
+    return cv2.warpAffine(map_HW, pixel_matrix(matrix_23), crop[::-1], flags=cv2.INTER_NEAREST, borderValue=VOID_ROW)
 
 
 def _random_map(
@@ -177,8 +202,8 @@ def _random_map(
     height, width = shape[:2]
     mask = next((x for x in labels if isinstance(x, Mask) and x.ids_HW is not None), None)
     base = min(1.0, size / max(height, width)) if size else 1.0
-    low, high = augment.scale
-    zoom = exp(draw.uniform(log(low), log(high)))
+    low, high, *others = augment.scale
+    zoom = float(draw.choice(augment.scale)) if others else exp(draw.uniform(log(low), log(high)))
     turn = draw.uniform(-augment.rotate, augment.rotate) if draw.random() < 0.5 else 0.0
     flip = -1.0 if augment.flip and draw.random() < 0.5 else 1.0
     if mask is None:

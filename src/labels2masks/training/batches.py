@@ -7,7 +7,7 @@ t * batch ... t * batch + batch - 1 of it, so `--resume` starts the stream at an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,9 +16,10 @@ import torch
 from ..errors import DataError
 from ..formats.dataset import Photo
 from ..losses import Batch, collate
+from ..losses.border_weights import borders_of, cell_classes
 from ..prediction.ahead import ahead
 from .augment import Crop, early_crop, settled, training_crop
-from .settings import Augment
+from .settings import Augment, Loss
 
 
 @dataclass
@@ -36,7 +37,10 @@ Key = tuple[int, int, bool]
 
 
 class Crops:
-    """Item (epoch, index, settled): the crop of that photo in that pass. An unreadable photo gives way to another."""
+    """Item (epoch, index, settled): the crop of that photo in that pass. An unreadable photo gives way to another.
+
+    loss: says whether crops come with border weights. Raises UsageError for `cells` that are no class.
+    """
 
     def __init__(
         self,
@@ -46,8 +50,11 @@ class Crops:
         size: int | None,
         rarity: dict[int, float],
         seed: int,
+        loss: Loss | None = None,
     ):
         self.photos, self.size, self.rarity, self.seed = list(photos), size, rarity, seed
+        self.loss = loss if loss and loss.border > 0 else None
+        self.cells = cell_classes(photos[0].vocabulary.target, self.loss.cells) if self.loss else []
         self.shown = {False: (augment, early_crop(crop)), True: (settled(augment), crop)}
         if augment.settle == 0:
             self.shown = {False: (augment, crop)}
@@ -67,6 +74,10 @@ class Crops:
             except DataError as error:
                 skipped.append((photo.name, str(error)))
                 continue
+            if self.loss:
+                labels_HW = crop.candidates.labels()
+                border_HW = borders_of(labels_HW, self.cells, self.loss.border, self.loss.sigma)
+                crop = replace(crop, border_HW=border_HW)
             return crop, skipped
         raise DataError(f"ten photos in a row could not be read, the last: {skipped[-1][1]}")
 
@@ -127,7 +138,7 @@ def _joined(items: Sequence[tuple[Crop, list[tuple[str, str]]]]) -> Step:
     images_NHW3 = np.stack([c.image_HW3 for c in crops])
     return Step(
         torch.from_numpy(images_NHW3).permute(0, 3, 1, 2),
-        collate([c.candidates for c in crops]),
+        collate([c.candidates for c in crops], [c.border_HW for c in crops if c.border_HW is not None]),
         [c.name for c in crops],
         [s for _, skipped in items for s in skipped],
     )

@@ -4,7 +4,9 @@ A random displacement for each point of a coarse 3 x 3 grid, normal with 10 px, 
 Fischer, Brox, arXiv 1505.04597, section 3.1). The picture and masks are sampled where their pixels come from; what is
 drawn (clicks, strokes, boxes) is moved to where it goes, and stays drawn.
 
-Legend: H, W = pixels; fields of shape HW2 hold (x, y) in pixels; P = points.
+With a matrix, picture and labels are first moved by x' = M x into the raster of the field, and sampled once for both.
+
+Legend: H, W = pixels of the field; fields of shape HW2 hold (x, y) in pixels; P = points.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import cv2
 import numpy as np
 
 from ..labels import Label, Mask
+from ..labels.geometry import moved, pixel_matrix
 from ..labels.kinds import Box, Boxes, Point, Points, Scribbles, Stroke
 
 
@@ -32,13 +35,15 @@ def displacement(
     return np.einsum("hp,pqc,wq->hwc", rows_Hp, coarse, columns_Wp, optimize=True).astype(np.float32)
 
 
-def deformed(image_HW: np.ndarray, field_HW2: np.ndarray, fill: int | None = None) -> np.ndarray:
-    """The picture or map seen through the field, of the same shape and type.
+def deformed(
+    image_HW: np.ndarray, field_HW2: np.ndarray, fill: int | None = None, matrix_23: np.ndarray | None = None
+) -> np.ndarray:
+    """The picture or map, moved by the matrix if there is one, seen through the field: of its shape, of one type.
 
     fill: None = a picture, HW3 uint8: sampled bilinearly and mirrored beyond its edges, as U-Net continues it. Else a
     map of numbers: its nearest pixel, and `fill` beyond its edges.
     """
-    x_HW, y_HW = _sources(field_HW2)
+    x_HW, y_HW = _sources(field_HW2, matrix_23)
     if fill is None:
         return cv2.remap(image_HW, x_HW, y_HW, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return cv2.remap(image_HW, x_HW, y_HW, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=fill)
@@ -60,17 +65,21 @@ def moved_points(xy_P2: np.ndarray, field_HW2: np.ndarray) -> np.ndarray:
     return found_P2.astype(np.float64)
 
 
-def moved_labels(labels: Sequence[Label], field_HW2: np.ndarray) -> tuple[Label, ...]:
-    """Labels in the raster of the field, after the deformation.
+def moved_labels(
+    labels: Sequence[Label], field_HW2: np.ndarray, matrix_23: np.ndarray | None = None
+) -> tuple[Label, ...]:
+    """Labels in the raster of the field, after the matrix if there is one and the deformation.
 
     Clicks outside the raster are dropped. A box becomes the four-cornered figure of its moved corners. A mask, which
     must be loaded, is void (-1) where there is no picture. Tags and shares stay.
     """
-    return tuple(_moved(label, field_HW2) for label in labels)
+    return tuple(_moved(label, field_HW2, matrix_23) for label in labels)
 
 
-def _moved(label: Label, field_HW2: np.ndarray) -> Label:
+def _moved(label: Label, field_HW2: np.ndarray, matrix_23: np.ndarray | None) -> Label:
     height, width = field_HW2.shape[:2]
+    if matrix_23 is not None and not isinstance(label, Mask):
+        (label,) = moved((label,), matrix_23, height, width)
 
     def there(xy: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
         return tuple((float(x), float(y)) for x, y in moved_points(np.array(xy), field_HW2))
@@ -86,16 +95,20 @@ def _moved(label: Label, field_HW2: np.ndarray) -> Label:
         if label.ids_HW is None:
             raise ValueError("the mask must be loaded (ids_HW) before it is deformed")
         # float32 holds every id of a file (up to 65535) and is what OpenCV samples.
-        ids_HW = deformed(label.ids_HW.astype(np.float32), field_HW2, -1)
+        ids_HW = deformed(label.ids_HW.astype(np.float32), field_HW2, -1, matrix_23)
         return replace(label, ids_HW=ids_HW.astype(np.int32))
     return label
 
 
-def _sources(field_HW2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sources(field_HW2: np.ndarray, matrix_23: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """(x_HW, y_HW) float32, in OpenCV's numbers: what of the picture each pixel of the field shows."""
     height, width = field_HW2.shape[:2]
     x_HW = field_HW2[..., 0] + np.arange(width, dtype=np.float32)
     y_HW = field_HW2[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-    return x_HW, y_HW
+    if matrix_23 is None:
+        return x_HW, y_HW
+    back_23 = cv2.invertAffineTransform(pixel_matrix(matrix_23)).astype(np.float32)
+    return tuple(a * x_HW + b * y_HW + c for a, b, c in back_23)  # type: ignore[return-value]
 
 
 def _cubic(pixels: int, points: int) -> np.ndarray:

@@ -108,7 +108,7 @@ def fit(
             load_optimiser(optimiser, tensors)
             history = History(**state["history"])
     trained, optimiser = accelerator.prepare(Heads(network), optimiser)
-    crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed)
+    crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed, s.loss)
     stop = start if history.stopped_early else plan.steps
     here, everywhere = accelerator.process_index, accelerator.num_processes
     stream = Stream(len(photos), s.batch, start, stop, s.seed, plan.settles, here, everywhere)

@@ -28,7 +28,9 @@ class Augment(_Strict):
     settle: share of the steps, the last ones, with whole crops and zooms within the square root of `scale`; the
     steps before them have crops of four fifths of the sides, hence are cheaper. The network ends on what prediction
     will show it (small first: Tan and Le 2021, EfficientNetV2; last at the test's size: Touvron et al. 2019, FixRes).
-    0 = whole crops and the same zooms throughout, as in the papers of the field."""
+    0 = whole crops and the same zooms throughout, as in the papers of the field.
+    elastic: an elastic deformation, as the standard deviation of its nine points in pixels of the crop (U-Net: 10),
+    0 = none; photos without a mask are shown whole and keep their form."""
 
     scale: tuple[float, float] = (0.7, 2.0)
     settle: float = Field(0.3, ge=0, le=1)
@@ -37,6 +39,7 @@ class Augment(_Strict):
     rare: float = 0.3
     colour: float = 0.3
     hue: float = 0.03
+    elastic: float = Field(0.0, ge=0, allow_inf_nan=False)
 
 
 class Optimiser(_Strict):
@@ -57,7 +60,9 @@ class Optimiser(_Strict):
 
 class Loss(_Strict):
     """Weights of the three means and of the presence term; class_weights: "auto" weighs by the root of
-    the inverse expected share, within 1 / cap .. cap; "median_frequency" as SegNet, without a cap."""
+    the inverse expected share, within 1 / cap .. cap; "median_frequency" as SegNet, without a cap.
+    border: what a mask's pixel between two touching cells weighs more, at most (U-Net: 10), 0 = off; it falls with the
+    distance to both, `sigma` pixels. cells: the class whose connected regions are cells; None = all but background."""
 
     mask: float = 1.0
     ink: float = 1.0
@@ -65,6 +70,9 @@ class Loss(_Strict):
     presence: float = 0.1
     class_weights: Literal["auto", "median_frequency", "none"] = "auto"
     cap: float = 2.0
+    border: float = Field(0.0, ge=0, allow_inf_nan=False)
+    sigma: Above0 = 5.0
+    cells: str | None = None
 
 
 class Settings(_Strict):
