@@ -47,7 +47,10 @@ Levels = Annotated[
     str | None, typer.Option("--levels", metavar="LOW HIGH|percentile", help="Black and white of 16-bit images.")
 ]
 NoPhotos = Annotated[bool, typer.Option("--no-photos", help="A report without pictures of photos.")]
-Tta = Annotated[bool, typer.Option("--tta", help="Average mirrored and scaled views.")]
+Tta = Annotated[
+    bool | None,
+    typer.Option("--tta/--no-tta", help="Average mirrored and scaled views, or take one; else as its recipe does."),
+]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
 
 
@@ -145,7 +148,7 @@ def predict(
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, a folder of images, or a data set.")],
     out: Out = None,
     also: Annotated[str, typer.Option("--also", metavar="polygons,coco,csv,scores", help="Written beside.")] = "",
-    tta: Tta = False,
+    tta: Tta = None,
     levels: Levels = None,
     shard: Annotated[str | None, typer.Option("--shard", metavar="I/N", help="The I-th of N equal parts.")] = None,
     json: Json = False,
@@ -160,7 +163,7 @@ def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN|DIR", help="Run folder, model file, or folder of masks.")],
     data: Data,
     split: Annotated[str | None, typer.Option("--split", metavar="SPLIT")] = None,
-    tta: Tta = False,
+    tta: Tta = None,
     classes: ChosenClasses = None,
     others: Others = "void",
     merge: Merge = None,

@@ -51,14 +51,14 @@ class Run:
 
         return load_model(self.folder)
 
-    def predict(self, image: Path | str | np.ndarray, tta: bool = False) -> np.ndarray:
+    def predict(self, image: Path | str | np.ndarray, tta: bool | None = None) -> np.ndarray:
         """mask_HW int32, class indices at the photo's own size. image: a file, or uint8 HW3 RGB.
 
         `labels2masks.predict` writes the masks of a whole folder, in the ids of the data set's files.
         """
         return self.model.predict_mask(_pixels(image), tta)
 
-    def predict_scores(self, image: Path | str | np.ndarray, tta: bool = False) -> np.ndarray:
+    def predict_scores(self, image: Path | str | np.ndarray, tta: bool | None = None) -> np.ndarray:
         """probabilities_CHW float32 at the photo's own size; costs 4 * C * H * W bytes."""
         return self.model.predict_scores(_pixels(image), tta)
 

@@ -27,7 +27,7 @@ def run_folder(tmp_path_factory):
     return folder, network
 
 
-def colour_onnx(path, metadata=True, working_size=12):
+def colour_onnx(path, metadata=True, working_size=12, **more):
     """ColourNet at stride 1 as an ONNX file of our own: images uint8 NHW3 -> scores."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper
@@ -50,6 +50,7 @@ def colour_onnx(path, metadata=True, working_size=12):
             "classes": RGB.to_json(),
             "working_size": working_size,
             "grid": {"stride_y": 1.0, "stride_x": 1.0, "centre_y": 0.5, "centre_x": 0.5},
+            **more,
         }
         helper.set_model_props(model, {"labels2masks": json.dumps(header)})
     onnx.save(model, path)

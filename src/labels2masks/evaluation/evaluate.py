@@ -35,7 +35,7 @@ def evaluate(
     run: Any,
     data: Dataset | Path | str,
     split: str | None = None,
-    tta: bool = False,
+    tta: bool | None = None,
     classes: Sequence[str] | None = None,
     others: str = "void",
     merge: Mapping[str, Sequence[str]] | None = None,
@@ -46,7 +46,8 @@ def evaluate(
     run: run folder, `Run`, model.safetensors, model.onnx, or a folder of masks as `predict` writes them
         (<photo name>.png in the ids of the data set's files).
     split: None = the data set's 'val'; else the photos that the run set aside; else all.
-    tta: average mirrored and scaled views. classes, others, merge: see `labels2masks.open`.
+    tta: average mirrored and scaled views, or take one; None = look at photos as the run's recipe does.
+    classes, others, merge: see `labels2masks.open`.
 
     Classes are matched by name. What a model predicts beyond the data's classes counts as an error.
     Returns scores of `Confusion.scores()` with boundary_f1 (also per class), calibration_error,

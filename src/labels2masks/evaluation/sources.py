@@ -18,6 +18,7 @@ from ..errors import DataError, UsageError
 from ..formats.dataset import Dataset, Photo
 from ..formats.image import image_size, read_image
 from ..prediction.model import FILE, load_model
+from ..prediction.views import views_of
 from ..prediction.write import read_predicted
 from .confusion import OUTSIDE
 
@@ -38,27 +39,28 @@ class Source:
     trained_on: frozenset[str] = frozenset()
 
 
-def open_source(run: Any, data: Dataset, tta: bool = False) -> Source:
+def open_source(run: Any, data: Dataset, tta: bool | None = None) -> Source:
     """The source that `run` means. Raises UsageError where it is neither a model nor a folder of masks."""
     if isinstance(run, str | Path) and Path(run).is_dir() and not (Path(run) / FILE).is_file():
         return _folder_of_masks(Path(run), data)
     return _model(run, data, tta)
 
 
-def _model(run: Any, data: Dataset, tta: bool) -> Source:
+def _model(run: Any, data: Dataset, tta: bool | None) -> Source:
     model = load_model(run)
+    views = views_of(tta, model.views)
     folder = model.path.parent if model.path and model.path.name == FILE else None
     split = read_json(folder / "split.json") if folder else {}
-    card = dict(model.info.get("protocol") or {}) | {"working_size": model.working_size}
+    card = dict(model.info.get("protocol") or {}) | {"working_size": model.working_size, "tta": str(views)}
 
     def mask(photo: Photo) -> tuple[np.ndarray, np.ndarray | None]:
-        return model.predict_confidence(read_image(photo.image, photo.levels), tta)
+        return model.predict_confidence(read_image(photo.image, photo.levels), views)
 
     return Source(
         mask,
         model.classes.names,
         matched(model.classes, data),
-        card | {"tta": "mirrored and scaled views, averaged"} if tta else card,
+        card,
         folder,
         frozenset(split.get("train", ())),
     )
@@ -80,7 +82,8 @@ def _folder_of_masks(folder: Path, data: Dataset) -> Source:
             )
         return mask_HW, None
 
-    views = {"tta": "mirrored and scaled views, averaged"} if card.get("tta") else {}
+    seen = card.get("tta", False)
+    views = {"tta": str(views_of(seen)) if isinstance(seen, bool) else seen} if card else {}
     return Source(mask, classes.names, matched(classes, data), views)
 
 

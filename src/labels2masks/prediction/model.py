@@ -10,7 +10,7 @@ Legend: H, W = pixels; h, w = cells; C = classes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -21,8 +21,9 @@ import numpy as np
 from ..classes import Classes
 from ..errors import DataError, UsageError
 from ..grid import Grid
+from .sliding import Forward
 from .tiles import Block, Seams, Whole, confidence_of, mask_of, probabilities_of, score_blocks
-from .views import Forward
+from .views import ONE_VIEW, Tta, Views, views_of
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ class Model:
     """classes: what the channels mean. info: the file's header (network, encoder, protocol card ...).
 
     forward: one pass, image_HW3 -> scores_Chw on `grid`; takes sizes from `smallest` on. whole: see `tiles.Whole`.
+    views: how its recipe looks at photos; what `tta` = None means. Other values of `tta`: see `views.Tta`.
     Safe to call from several threads: the passes queue up, the rest runs side by side.
 
     Photos of any size; those above `tiles.TILE` are seen in tiles. seams: is told how well the tiles agreed.
@@ -48,12 +50,13 @@ class Model:
     working_size: int | None = None
     path: Path | None = None
     whole: Whole | None = None
+    views: Views = ONE_VIEW
     _turn: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def predict_mask(
         self,
         image_HW3: np.ndarray,
-        tta: bool | Sequence[float] = False,
+        tta: Tta = None,
         seams: Seams | None = None,
         dtype: type = np.int32,
     ) -> np.ndarray:
@@ -61,19 +64,15 @@ class Model:
         height, width = image_HW3.shape[:2]
         return mask_of(self._blocks(image_HW3, tta, seams), height, width, dtype)
 
-    def predict_confidence(
-        self, image_HW3: np.ndarray, tta: bool | Sequence[float] = False
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def predict_confidence(self, image_HW3: np.ndarray, tta: Tta = None) -> tuple[np.ndarray, np.ndarray]:
         """(mask_HW int32, confidence_HW float32: the probability of that class)."""
         return confidence_of(self._blocks(image_HW3, tta), *image_HW3.shape[:2])
 
-    def predict_scores(self, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
+    def predict_scores(self, image_HW3: np.ndarray, tta: Tta = None) -> np.ndarray:
         """probabilities_CHW float32; costs 4 * C * H * W bytes, up to three times that while it works."""
         return probabilities_of(self._blocks(image_HW3, tta), *image_HW3.shape[:2])
 
-    def _blocks(
-        self, image_HW3: np.ndarray, tta: bool | Sequence[float], seams: Seams | None = None
-    ) -> Iterator[Block]:
+    def _blocks(self, image_HW3: np.ndarray, tta: Tta, seams: Seams | None = None) -> Iterator[Block]:
         whole = self.whole
         return score_blocks(
             self._in_turn(self.forward),
@@ -81,7 +80,7 @@ class Model:
             image_HW3,
             self.smallest,
             self.working_size,
-            tta,
+            views_of(tta, self.views),
             whole and (lambda shrunk_HW3: self._in_turn(self._in_turn(whole)(shrunk_HW3))),
             seams,
         )
@@ -129,7 +128,7 @@ def _from_safetensors(path: Path, device: str | None) -> Model:
 
     run, whole = passes(network)
     classes = Classes.from_json(info["classes"])
-    return Model(classes, info, run, network.grid, network.smallest, network.working_size, path, whole)
+    return Model(classes, info, run, network.grid, network.smallest, network.working_size, path, whole, _views(info))
 
 
 def _from_onnx(path: Path) -> Model:
@@ -150,4 +149,10 @@ def _from_onnx(path: Path) -> Model:
     def run(image_HW3: np.ndarray) -> np.ndarray:
         return session.run(["scores"], {"images": image_HW3[None]})[0][0]
 
-    return Model(classes, info, run, grid, info.get("smallest", 1), info["working_size"], path)
+    smallest, working_size = info.get("smallest", 1), info["working_size"]
+    return Model(classes, info, run, grid, smallest, working_size, path, views=_views(info))
+
+
+def _views(info: dict[str, Any]) -> Views:
+    """Those in a file's header; one view where it is older or has none."""
+    return Views(**info.get("inference", {}))

@@ -8,7 +8,7 @@ Legend: N = images; H, W = pixels; h, w = cells; C = classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,23 +17,22 @@ import torch
 from torch import nn
 
 from .pooled import pooling_over
+from .sliding import Forward
 from .tiles import Block, Whole, confidence_of, confusion_of, mask_of, probabilities_of, score_blocks
-from .views import Forward
+from .views import Tta
 
 
-def predict_mask(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
+def predict_mask(network: nn.Module, image_HW3: np.ndarray, tta: Tta = False) -> np.ndarray:
     """mask_HW int32: the class index of every pixel, at the photo's own size.
 
-    image_HW3: uint8 RGB, any size from 1x1; see `tiles` for large ones. tta: see `views.scores_on_grid`.
+    image_HW3: uint8 RGB, any size from 1x1; see `tiles` for large ones. tta: see `views.Tta`.
     Runs where the network is, in evaluation mode, and leaves its mode as it was.
     """
     with evaluating(network):
         return mask_of(_blocks(network, image_HW3, tta), *image_HW3.shape[:2])
 
 
-def predict_confidence(
-    network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False
-) -> tuple[np.ndarray, np.ndarray]:
+def predict_confidence(network: nn.Module, image_HW3: np.ndarray, tta: Tta = False) -> tuple[np.ndarray, np.ndarray]:
     """(mask_HW as `predict_mask` gives it, confidence_HW float32: the probability of that class, 0..1)."""
     with evaluating(network):
         return confidence_of(_blocks(network, image_HW3, tta), *image_HW3.shape[:2])
@@ -45,7 +44,7 @@ def predict_confusion(network: nn.Module, image_HW3: np.ndarray, truth_HW: np.nd
         return confusion_of(_blocks(network, image_HW3, False), truth_HW)
 
 
-def predict_scores(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequence[float] = False) -> np.ndarray:
+def predict_scores(network: nn.Module, image_HW3: np.ndarray, tta: Tta = False) -> np.ndarray:
     """probabilities_CHW float32 that sum to 1 over the classes, at the photo's own size.
 
     Holds 4 * C * H * W bytes, and up to three times that while it works: 21 classes of a
@@ -55,7 +54,7 @@ def predict_scores(network: nn.Module, image_HW3: np.ndarray, tta: bool | Sequen
         return probabilities_of(_blocks(network, image_HW3, tta), *image_HW3.shape[:2])
 
 
-def _blocks(network: Any, image_HW3: np.ndarray, tta: bool | Sequence[float]) -> Iterator[Block]:
+def _blocks(network: Any, image_HW3: np.ndarray, tta: Tta) -> Iterator[Block]:
     run, whole = passes(network)
     return score_blocks(run, network.grid, image_HW3, network.smallest, network.working_size, tta, whole)
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .sliding import Forward
 from .tiles import Whole
-from .views import Forward
 
 aten = torch.ops.aten
 

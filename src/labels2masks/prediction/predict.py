@@ -30,6 +30,7 @@ from ..progress import track
 from .ahead import ahead
 from .model import Model, load_model, model_file
 from .tiles import Seams
+from .views import Views, views_of
 from .write import read_predicted, write_coco, write_mask, write_polygons, write_scores, write_shares
 
 ALSO = ("polygons", "coco", "csv", "scores")
@@ -40,7 +41,7 @@ def predict(
     run: Any,
     images: Path | str | Dataset | Sequence[Path | str],
     out: Path | str | None = None,
-    tta: bool = False,
+    tta: bool | None = None,
     also: str | Sequence[str] = (),
     shard: str | None = None,
     levels: Levels | None = None,
@@ -51,8 +52,8 @@ def predict(
     run: run folder, `Run`, model.safetensors or model.onnx.
     images: an image, a folder (with sub-folders), a data set, or a list of image files.
     out: None = `predictions/<run>`. A folder that exists must hold this model's predictions (or nothing).
-    tta: average mirrored and scaled views. also: of polygons, coco, csv, scores (scores cost 2 bytes for
-        each class and pixel, and hold 12 while they are made).
+    tta: average mirrored and scaled views, or take one; None = look at photos as the run's recipe does.
+    also: of polygons, coco, csv, scores (which cost 2 bytes for each class and pixel, and 12 while they are made).
     shard: "2/8" = the second of eight parts, for as many machines on one folder. levels: for 16-bit images.
     threads: images in hand at once; None = one for each core, at most four.
 
@@ -67,14 +68,15 @@ def predict(
     listed = list(named.items())[part - 1 :: parts]
     model = load_model(run)
     folder = Path(out) if out is not None else Path("predictions") / _stem(run)
-    _claim(folder, model, tta)
+    views = views_of(tta, model.views)
+    _claim(folder, model, views)
     suffix = f"-{part}-of-{parts}" if parts > 1 else ""
 
     def one(item: tuple[str, Path]) -> tuple[str, str, Seams]:
         name, path = item
         seams = Seams()
         try:
-            return name, "" if _predicted(model, path, folder, name, tta, wanted, levels, seams) else "kept", seams
+            return name, "" if _predicted(model, path, folder, name, views, wanted, levels, seams) else "kept", seams
         except DataError as error:
             return name, str(error), seams
 
@@ -109,7 +111,7 @@ def _predicted(
     image: Path,
     folder: Path,
     name: str,
-    tta: bool,
+    views: Views,
     wanted: frozenset[str],
     levels: Levels | None,
     seams: Seams,
@@ -123,13 +125,13 @@ def _predicted(
     image_HW3: np.ndarray | None = None
     if scores and not scores.exists():
         image_HW3 = read_image(image, levels)
-        write_scores(scores, model.predict_scores(image_HW3, tta), model.classes)
+        write_scores(scores, model.predict_scores(image_HW3, views), model.classes)
     if mask_file.exists():
         mask_HW = read_predicted(mask_file, model.classes)
     else:
         image_HW3 = read_image(image, levels) if image_HW3 is None else image_HW3
         # Large photos and their masks are what memory goes to: a byte a pixel where that is enough.
-        mask_HW = model.predict_mask(image_HW3, tta, seams, np.uint8 if len(model.classes) <= 256 else np.int32)
+        mask_HW = model.predict_mask(image_HW3, views, seams, np.uint8 if len(model.classes) <= 256 else np.int32)
     del image_HW3
     if polygons and not polygons.exists():
         write_polygons(polygons, mask_HW, model.classes)
@@ -168,12 +170,12 @@ def _below(image: Path, name: str) -> str:
     return name + image.suffix
 
 
-def _claim(folder: Path, model: Model, tta: bool) -> None:
+def _claim(folder: Path, model: Model, views: Views) -> None:
     """Make the folder ours: new, empty, or begun by the same model with the same views."""
-    card = {
+    card: dict[str, Any] = {
         "version": 1,
         "model": hashlib.sha256(model_file(model.path).read_bytes()).hexdigest(),
-        "tta": bool(tta),
+        "tta": {views_of(False): False, views_of(True): True}.get(views, str(views)),
         "classes": model.classes.to_json(),
     }
     path = folder / CARD
@@ -183,11 +185,9 @@ def _claim(folder: Path, model: Model, tta: bool) -> None:
         except ValueError:
             raise DataError(f"{path}: not valid JSON; remove the folder or name another --out") from None
         if found != card:
-            differs = "with" + ("" if card["tta"] else "out") + " --tta" if found.get("model") == card["model"] else ""
-            raise UsageError(
-                f"{folder} holds predictions of {'this model, but not ' + differs if differs else 'another model'}; "
-                "name another --out"
-            )
+            seen = {True: "with --tta", False: "without --tta"}.get(card["tta"], f"with {views}")
+            other = f"this model, but not {seen}" if found.get("model") == card["model"] else "another model"
+            raise UsageError(f"{folder} holds predictions of {other}; name another --out")
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists and holds no predictions of this model; name another --out")

@@ -31,18 +31,8 @@ import numpy as np
 
 from ..grid import Grid
 from ..kernels.upsample_argmax import upsample_argmax, upsample_confusion
-from .views import (
-    TTA_SCALES,
-    Forward,
-    check_image,
-    resampled,
-    resized,
-    scaled,
-    scores_on_grid,
-    shrinking,
-    softmax,
-    upsampled,
-)
+from .sliding import Forward, softmax
+from .views import Tta, check_image, resampled, resized, scaled, scores_on_grid, shrinking, upsampled, views_of
 
 TILE, CONTEXT, RAMP = 2048, 256, 64
 """Pixels. Taken for granted: strides of at most CONTEXT, and tiles of which only neighbours overlap."""
@@ -90,26 +80,28 @@ def score_blocks(
     image_HW3: np.ndarray,
     smallest: int = 1,
     working_size: int | None = None,
-    tta: bool | Sequence[float] = False,
+    tta: Tta = False,
     whole: Whole | None = None,
     seams: Seams | None = None,
 ) -> Iterator[Block]:
     """Blocks that cover the photo, each pixel once. Arguments as for `views.scores_on_grid`, which sees every tile.
 
-    whole: for networks that pool over the image. seams: is told how well neighbouring tiles agree.
+    whole: for networks that pool over the image; seen through a window they pool over that. seams: is told how well
+    neighbouring tiles agree.
     Holds one tile and, along one row of tiles, the scores of the RAMP. Views of `tta` are averaged tile by tile.
     """
     check_image(image_HW3)
+    views = views_of(tta)
     height, width = image_HW3.shape[:2]
     h, w = shrinking(height, width, working_size)
     if max(h, w) <= TILE:
-        yield Block(0, 0, height, width, *scores_on_grid(forward, grid, image_HW3, smallest, working_size, tta))
+        yield Block(0, 0, height, width, *scores_on_grid(forward, grid, image_HW3, smallest, working_size, views))
         return
     seen_HW3 = resized(image_HW3, h, w)
-    if whole is not None:
+    if whole is not None and views.window is None:
         forward = whole(resized(seen_HW3, *shrinking(h, w, TILE)))
     # As in one pass, the densest view gives the cells.
-    seen = scaled(grid, 1 / max(TTA_SCALES), 1 / max(TTA_SCALES)) if tta is True else grid
+    seen = scaled(grid, 1 / max(views.scales), 1 / max(views.scales))
     rows, columns = _spans(h, seen.stride_y, seen.centre_y), _spans(w, seen.stride_x, seen.centre_x)
     full = scaled(seen, height / h, width / w)
     tops, lefts = (
@@ -124,7 +116,7 @@ def score_blocks(
         beside_Chr: np.ndarray | None = None  # the same of the tile to the left
         for column, (left, right) in zip(columns, pairwise(lefts), strict=True):
             tile_HW3 = np.ascontiguousarray(seen_HW3[row.start : row.end, column.start : column.end])
-            scores_Chw = _weighted(*scores_on_grid(forward, grid, tile_HW3, smallest, None, tta), seen, row, column)
+            scores_Chw = _weighted(*scores_on_grid(forward, grid, tile_HW3, smallest, None, views), seen, row, column)
             if beside_Chr is not None:
                 shared_Chr = scores_Chw[:, :, : beside_Chr.shape[2]]
                 seams.compare(shared_Chr[:, :, 1:], beside_Chr[:, :, 1:])

@@ -8,18 +8,55 @@ Legend: H, W = pixels; h, w = cells; C = classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from ..grid import Grid, interpolation
-
-Forward = Callable[[np.ndarray], np.ndarray]
-"""image_HW3 uint8 RGB -> scores_Chw float32 (before the softmax)."""
+from .sliding import Forward, sliding, softmax
 
 TTA_SCALES = (0.75, 1.0, 1.25)
 """What `tta=True` means: these scales of the working size, each also mirrored; six passes."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """How a photo is looked at: the probabilities of all views are averaged. Raises ValueError for no scale or size.
+
+    scales: of the working size. mirror: each of them mirrored, too. window: see `sliding`, None = the whole photo.
+    """
+
+    scales: tuple[float, ...] = (1.0,)
+    mirror: bool = False
+    window: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", tuple(self.scales))  # a list, where it comes from a file
+        if not self.scales or min(self.scales) <= 0 or (self.window is not None and self.window < 1):
+            raise ValueError(f"views have scales above 0 and a window of pixels or none, got {self}")
+
+    def __str__(self) -> str:
+        parts = [f"scales {', '.join(f'{scale:g}' for scale in self.scales)}"] if self.scales != (1.0,) else []
+        parts += ["mirrored too"] * self.mirror + [f"windows of {self.window} px"] * bool(self.window)
+        return "; ".join([*parts, "averaged"]) if parts else "one view"
+
+
+Tta = bool | Sequence[float] | Views | None
+"""None: the model's own. False: one. True: `TTA_SCALES`, each also mirrored. Scales: these, each also mirrored."""
+
+
+ONE_VIEW = Views()
+
+
+def views_of(tta: Tta, own: Views = ONE_VIEW) -> Views:
+    """The views that `tta` means where a model's own are `own`."""
+    if tta is None or isinstance(tta, Views):
+        return own if tta is None else tta
+    if isinstance(tta, bool):
+        return Views(TTA_SCALES, mirror=True) if tta else ONE_VIEW
+    return Views(tuple(tta), mirror=True)
 
 
 def scores_on_grid(
@@ -28,38 +65,35 @@ def scores_on_grid(
     image_HW3: np.ndarray,
     smallest: int = 1,
     working_size: int | None = None,
-    tta: bool | Sequence[float] = False,
+    tta: Tta = False,
 ) -> tuple[np.ndarray, Grid]:
     """(scores_Chw float32, their Grid in the pixels of `image_HW3`).
 
     grid: the grid of `forward`'s result, in the pixels that `forward` sees.
     smallest: a shorter side is continued by its last row or column.
     working_size: a longer side is shrunk to this (area average); None = never.
-    tta: average the probabilities of several views: True for `TTA_SCALES`, or the scales; each
-        view also mirrored. The result then is the logarithm of the mean probability.
+    tta: see `Tta`. The result of several views is the logarithm of the mean probability.
 
     Raises ValueError for anything but uint8 HW3 with at least one pixel.
     """
     check_image(image_HW3)
     height, width = image_HW3.shape[:2]
-    scale = _scale(height, width, working_size)
-    if tta is False:
-        return _view(forward, grid, image_HW3, scale, smallest)
-    scales = TTA_SCALES if tta is True else tuple(tta)
-    if not scales or min(scales) <= 0:
-        raise ValueError(f"tta takes scales above 0, got {scales}")
+    scale, views = _scale(height, width, working_size), views_of(tta)
+    if views.window:
+        forward = sliding(forward, grid, views.window)
     # The cells of the densest view carry the mean: nothing that a view saw is thrown away.
-    order = sorted(scales, reverse=True)
-    mean, target = _probabilities(forward, grid, image_HW3, scale * order[0], smallest)
-    for i, factor in enumerate(order):
-        views = (False, True) if i else (True,)
-        for mirrored in views:
-            seen_HW3 = np.ascontiguousarray(image_HW3[:, ::-1]) if mirrored else image_HW3
-            probabilities_Chw, found = _probabilities(forward, grid, seen_HW3, scale * factor, smallest)
-            if mirrored:
-                probabilities_Chw, found = unmirrored(probabilities_Chw, found, width)
-            mean += resampled(probabilities_Chw, found, target, *mean.shape[1:])
-    mean /= 2 * len(order)
+    order = sorted(views.scales, reverse=True)
+    (first, _), *others = [(factor, mirrored) for factor in order for mirrored in (False, True)[: 1 + views.mirror]]
+    if not others and first == 1:
+        return _view(forward, grid, image_HW3, scale, smallest)
+    mean, target = _probabilities(forward, grid, image_HW3, scale * first, smallest)
+    for factor, mirrored in others:
+        seen_HW3 = np.ascontiguousarray(image_HW3[:, ::-1]) if mirrored else image_HW3
+        probabilities_Chw, found = _probabilities(forward, grid, seen_HW3, scale * factor, smallest)
+        if mirrored:
+            probabilities_Chw, found = unmirrored(probabilities_Chw, found, width)
+        mean += resampled(probabilities_Chw, found, target, *mean.shape[1:])
+    mean /= 1 + len(others)
     return np.log(np.maximum(mean, np.finfo(np.float32).tiny)), target
 
 
@@ -85,12 +119,6 @@ def resized(image_HW3: np.ndarray, h: int, w: int) -> np.ndarray:
         return image_HW3
     shrinks = h < height or w < width
     return cv2.resize(image_HW3, (w, h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def softmax(scores_Chw: np.ndarray) -> np.ndarray:
-    """Probabilities over the first axis, float32."""
-    raised = np.exp(scores_Chw - scores_Chw.max(axis=0))
-    return raised / raised.sum(axis=0)
 
 
 def unmirrored(scores_Chw: np.ndarray, grid: Grid, width: int) -> tuple[np.ndarray, Grid]:
