@@ -276,7 +276,7 @@ FOLLOW: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys((aten.split, aten.split_with_sizes, aten.unbind), _parts),
     **dict.fromkeys((aten.permute, aten.transpose, aten.t, aten.unsqueeze, aten.squeeze, aten.select), _moved),
     **dict.fromkeys((aten.view, aten._unsafe_view, aten.reshape), _viewed),
-    **dict.fromkeys((aten.scatter, aten.max_unpool2d), _unpool),
+    **dict.fromkeys((aten.scatter_add, aten.max_unpool2d), _unpool),
     aten.slice: _slice,
     aten.index_select: _chosen,
 }

@@ -16,8 +16,11 @@ way back, 1x1 to C, and local response normalisation of the image: 1,416,075 par
 it is trained as in the first version. The order is that version's; of its optimiser, L-BFGS, and its steps there is no
 record, so the recipe takes SegNet-Basic's.
 
-With an encoder, pools of its maps give the indices: each map's strongest cell in a 2x2 window is where the value of
-the next coarser map goes. The decoder mirrors the encoder's channels and ends at its finest map.
+With an encoder, windows over its maps give the indices: each map's strongest cell in a window is where the value of the
+next coarser map goes. The decoder mirrors the encoder's channels and ends at its finest map. A window lies around
+the coarser map's cell: 2x2 where that lies between four finer ones, and 3x3 where it lies on one, as in all encoders
+that stride by 3x3 (ResNet: 2x2 windows would move all values by half a cell, in sum by 15 pixels). 3x3 windows overlap,
+and values that meet in one cell add up, as they do in the gradient of such a pool.
 
 Where two cells of a window are equal up to rounding, the order of a sum decides which one keeps the value, so the
 scores of two machines or runtimes jump apart around it (`jumps`): about one window in a million, with float32.
@@ -82,6 +85,7 @@ class SegNet(nn.Module):
             strides = [g.stride_y for g in pyramid.grids]
             if any(b != 2 * a for a, b in zip(strides, strides[1:], strict=False)):
                 raise UsageError(f"SegNet pools by two, the maps of encoder {encoder} have strides {strides}")
+            self.windows = [_window(a, b) for a, b in zip(pyramid.grids, pyramid.grids[1:], strict=False)]
             self.encoder, self.grid, self.finite_field = pyramid, pyramid.grids[0], pyramid.finite_field
             channels = pyramid.channels
             self.reduce = _stage((channels[-1], channels[-2]))
@@ -95,11 +99,13 @@ class SegNet(nn.Module):
     def forward(self, images_N3HW: Tensor) -> Tensor:
         if self.encoder_name is None:
             x, seen = self.encoder(images_N3HW)
-        else:
-            *finer, deepest = self.encoder(images_N3HW)
-            x, seen = self.reduce(deepest), [(pooled(m)[1], m.shape) for m in finer]
-        for stage, (where, shape) in zip(self.decoder, reversed(seen), strict=True):
-            x = stage(unpooled(x, where, *shape[2:]))
+            for stage, (where, shape) in zip(self.decoder, reversed(seen), strict=True):
+                x = stage(unpooled(x, where, *shape[2:]))
+            return self.classifier(x)
+        *finer, deepest = self.encoder(images_N3HW)
+        x = self.reduce(deepest)
+        for stage, fine, window in zip(self.decoder, reversed(finer), reversed(self.windows), strict=True):
+            x = stage(put_back(x, fine, *window))
         return self.classifier(x)
 
     def training_scores(self, images_N3HW: Tensor) -> list[tuple[float, Tensor, Grid]]:
@@ -155,18 +161,44 @@ def pooled(maps_NDhw: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unpooled(maps_NDhw: Tensor, where_NDhw: Tensor, height: int, width: int) -> Tensor:
-    """Every value at its place in a map of height x width that is zero elsewhere.
+    """Every value at its place in a map of height x width that is zero elsewhere; values at one place add up.
 
     A scatter and not `max_unpool2d`: it exports to ONNX by every exporter, with symbolic and odd sizes.
     """
     count, channels = maps_NDhw.shape[:2]
     flat_NDp = maps_NDhw.new_zeros(count, channels, height * width)
-    return flat_NDp.scatter(2, where_NDhw.flatten(2), maps_NDhw.flatten(2)).view(count, channels, height, width)
+    return flat_NDp.scatter_add(2, where_NDhw.flatten(2), maps_NDhw.flatten(2)).view(count, channels, height, width)
+
+
+def put_back(maps_NDhw: Tensor, fine_NDhw: Tensor, kernel: int, before: int) -> Tensor:
+    """Every value where the finer map, of twice the cells, is strongest in the value's window; zero elsewhere.
+
+    Windows of kernel x kernel lie two cells apart; the first begins `before` cells outside the finer map. Where no cell
+    of a 3x3 window is active (zero behind a ReLU), the value goes to its middle.
+    """
+    height, width = fine_NDhw.shape[2:]
+    behind = kernel - 1 - before
+    if kernel == 3:  # a pool takes the first of equal cells, the upper left one
+        middle_h, middle_w = ((torch.arange(n, device=fine_NDhw.device) + before) % 2 for n in (height, width))
+        fine_NDhw = fine_NDhw + torch.finfo(fine_NDhw.dtype).tiny * (middle_h[:, None] * middle_w)
+    framed_NDhw = F.pad(fine_NDhw, (before, behind, before, behind), value=float("-inf"))
+    _, where_NDhw = F.max_pool2d(framed_NDhw, kernel, 2, return_indices=True)
+    back_NDhw = unpooled(maps_NDhw, where_NDhw, *framed_NDhw.shape[2:])
+    return back_NDhw[:, :, before : before + height, before : before + width]
 
 
 def response_normalised(images_N3HW: Tensor) -> Tensor:
     """Caffe's local response normalisation (size 5, alpha 1e-4, beta 0.75): a window of 5 holds all three colours."""
     return images_N3HW / (1 + 1e-4 / 5 * images_N3HW.square().sum(dim=1, keepdim=True)) ** 0.75
+
+
+def _window(fine: Grid, coarse: Grid) -> tuple[int, int]:
+    """(kernel, before) of the smallest windows of stride 2 over `fine` whose centres are the cells of `coarse`."""
+    for kernel in (2, 3):
+        for before in range(kernel):
+            if fine.after(kernel, 2, before) == coarse:
+                return kernel, before
+    raise UsageError(f"no 2x2 or 3x3 windows over cells at {fine} lie around the cells at {coarse}")
 
 
 class _VGG16(nn.Module):
