@@ -23,7 +23,8 @@ from labels2masks.networks.saved import load_network
 from labels2masks.training import TrainingError, loop, train
 from labels2masks.training.batches import Crops, Stream, loader
 from labels2masks.training.dilated_depthwise import DilatedDepthwise, use_fast_backward
-from labels2masks.training.loop import History, fit, make_optimiser, rate_factor
+from labels2masks.training.loop import History, fit
+from labels2masks.training.optimiser import make_optimiser, rate_factor
 
 
 def fresh(classes=3):
@@ -326,14 +327,14 @@ print("done", run.metrics["protocol"]["photos"])
 def test_two_processes_follow_one_plan_to_the_same_weights(photos, tmp_path, monkeypatch):
     """Clicks in one photo of twelve: most of the time one process has ink and the other has none.
 
-    Without dropout and batch statistics, which are each process's own, the halves of a batch add up to the whole.
+    Without dropout, which is each process's own, the halves of a batch add up to the whole.
     """
     monkeypatch.setattr(nn.Dropout, "forward", lambda self, maps: maps)
     root = write_tiny_dataset(tmp_path / "data")
     data = open_dataset(root)
     clicked = replace(data.photos[3], labels=(Points((Point("disc", 20, 20),)),))
     data = replace(data, photos=data.photos[:3] + (clicked,) + data.photos[4:])
-    plain = {"batch_norm": "frozen", "optimiser__name": "sgd", "optimiser__rate": 0.05}
+    plain = {"optimiser__name": "sgd", "optimiser__rate": 0.05}
     plan = plan_for(data, 6, every=2, batch=4, **plain).model_copy(
         update={"val": ["photo00"], "split_origin": "by hand"}
     )

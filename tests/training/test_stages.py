@@ -1,5 +1,6 @@
 """Stages: each run starts where the one before ended; frozen parts stay as they were, statistics included."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,12 @@ from training.tiny import plan_for, same, settings, weights_of
 
 from labels2masks.errors import UsageError
 from labels2masks.networks.saved import load_network
-from labels2masks.training.loop import fit, rate_factor
+from labels2masks.prediction.views import Views
+from labels2masks.training.loop import fit
+from labels2masks.training.optimiser import rate_factor
+from labels2masks.training.plan import read_plan
 from labels2masks.training.stages import train_stages
-from labels2masks.training.start import built
+from labels2masks.training.start import built, pretraining
 
 
 def stages(**changes):
@@ -32,6 +36,16 @@ def test_frozen_parts_stay(photos, tmp_path, batch_norm):
     after = weights_of(network)
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"scores"}
+
+
+def test_frozen_batch_norms_keep_scale_and_shift_too(photos, tmp_path):
+    plan = plan_for(photos, 3, batch_norm="frozen")
+    network = built(plan.settings, 3)
+    before = weights_of(network)
+    fit(network, photos.photos, plan, tmp_path / "checkpoints")
+    after = weights_of(network)
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"encoder", "scores"}
 
 
 def test_a_part_that_is_not_there():
@@ -58,6 +72,29 @@ def test_each_stage_starts_from_the_one_before(photos, tmp_path):
         train_stages(photos, stages(), val="none", out=out)
     with pytest.raises(UsageError, match="leave out --plan"):
         train_stages(photos, stages(), out=tmp_path / "other", plan=out / "plan.json")
+
+
+def test_the_card_names_every_stage(photos, tmp_path):
+    out = tmp_path / "run"
+    three = [*stages(), stages()[1]]
+    run = train_stages(photos, three, val="none", out=out, say=lambda text: None)
+    chain = "an earlier run: 1-tiny -> an earlier run: 2-tiny"
+    assert run.metrics["protocol"]["pretraining"] == chain
+    later = settings(weights=str(out / "model.safetensors"))  # a file is named by its run
+    assert pretraining(later) == f"{chain} -> an earlier run: run"
+
+
+def test_a_run_is_scored_and_looks_at_photos_as_its_recipe_does(photos, tmp_path):
+    views = Views((0.5, 1.0), mirror=True)
+    stage = settings(epochs=1, inference__scales=[0.5, 1.0], inference__mirror=True)
+    data = replace(photos, splits={"val": tuple(p.name for p in photos)[9:]})
+    run = train_stages(data, [stage], out=tmp_path / "run", say=lambda text: None)
+    assert run.model.views == views == read_plan(run.folder / "plan.json").settings.inference
+    found = run.evaluate(data)
+    assert found["miou"] == pytest.approx(run.metrics["miou"])
+    assert found["protocol"]["tta"] == run.metrics["protocol"]["tta"] == str(views)
+    with pytest.raises(UsageError, match=r"inference.*scales above 0"):
+        settings(inference__scales=[])
 
 
 def test_a_killed_one_goes_on_in_its_stage(photos, tmp_path):

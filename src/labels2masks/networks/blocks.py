@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -63,7 +63,7 @@ def initialise(module: nn.Module, classifier: nn.Conv2d) -> None:
         nn.init.zeros_(classifier.bias)
 
 
-def published(name: str, network: Network) -> Network:
-    """A family in the form of a paper: under the paper's name, with no encoder and no setting left to choose."""
-    network.name, network.encoder_name, network.settings = name, None, {}  # type: ignore[assignment]
+def published(name: str, network: Network, **settings: Any) -> Network:
+    """A family in the form of a paper: under the paper's name, with no encoder, and no setting but these to choose."""
+    network.name, network.encoder_name, network.settings = name, None, settings  # type: ignore[assignment]
     return network

@@ -30,17 +30,20 @@ RECIPES: dict[str, Callable[[], Settings | list[Settings]]] = {
 
 
 def available() -> list[dict[str, Any]]:
-    """One dictionary a recipe: name, what it is for, network, encoder, runs (None = one)."""
+    """One dictionary a recipe: name, network, encoder, runs (None = one), paper and published score of the network,
+    and what the recipe does."""
     rows = []
     for name, recipe in RECIPES.items():
         *earlier, last = _stages(recipe)
         rows.append(
             {
                 "name": name,
-                "for": (recipe.__doc__ or "").partition("\n")[0],
                 "network": last.network,
                 "encoder": last.encoder,
                 "runs": len(earlier) + 1 if earlier else None,
+                "paper": NETWORKS[last.network].paper,
+                "published": NETWORKS[last.network].published,
+                "for": (recipe.__doc__ or "").partition("\n")[0],
             }
         )
     return rows

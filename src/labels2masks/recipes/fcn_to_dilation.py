@@ -1,8 +1,11 @@
 """The settings of FCN, SegNet, U-Net and the dilated networks; those in stages are lists, one entry a run.
 
-As in `published`, schedules are passes over the photos. FCN's release sums its loss over the pixels of one photo, ours
-is their mean: over 500 x 375 pixels its rates are 187,500 times as large here, and its weight decay as many times
-smaller, which gives the same steps.
+As in `published`, schedules are passes over the photos, and `bias` is 2 as in Caffe's solvers. FCN's release sums its
+loss over the pixels of one photo, ours is their mean: over 500 x 375 pixels its rates are 187,500 times as large here,
+and its weight decay as many times smaller, which gives the same steps. A photo with fewer labelled pixels weighs as
+much as any other, where the release gives it less.
+
+All of them score one view of the whole photo.
 """
 
 from __future__ import annotations
@@ -17,7 +20,10 @@ _PLAIN: dict[str, Any] = {"settle": 0, "rotate": 0, "rare": 0, "colour": 0, "hue
 
 
 def fcn32s() -> Settings:
-    """Long et al. 2017: VGG16, 100,000 whole photos, one a step, 1e-10 on the sum of the loss, momentum 0.99."""
+    """Long et al. 2017: VGG16, 100,000 whole photos, one a step, 1e-10 on the sum of the loss, momentum 0.99.
+
+    Whole photos stand in frames of 500 x 500, void around them.
+    """
     return Settings(
         network="fcn32s",
         encoder=None,
@@ -86,7 +92,11 @@ def unet() -> Settings:
 
 
 def dilated_frontend() -> Settings:
-    """Yu and Koltun 2016: VGG16, 60,000 steps of 14 crops at 0.001, mirrored; the rate falls to a tenth at 100,000."""
+    """Yu and Koltun 2016: VGG16, 60,000 steps of 14 crops at 0.001, mirrored.
+
+    The release's crops of 500 have labels on their inner 128 pixels alone, and photo around them; here every pixel has
+    its label, and what lies around the crop is mirrored.
+    """
     return Settings(
         network="dilated_frontend",
         encoder=None,
@@ -137,11 +147,12 @@ def _camvid(network: str, steps: int, batch: int, rate: float) -> Settings:
 
 
 def _sgd(rate: float, momentum: float, decay: float = 5e-4) -> Optimiser:
-    """A constant rate for all layers, no warm-up, no mean of the weights, no bound on gradients."""
+    """One rate for all weights, twice that for biases; no warm-up, no mean of the weights, no bound on gradients."""
     return Optimiser(
         name="sgd",
         rate=rate,
         encoder=1.0,
+        bias=2.0,
         momentum=momentum,
         weight_decay=decay,
         schedule="constant",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ from .batches import Crops, Step, Stream, loader
 from .checkpoint import load_optimiser, newest_checkpoint, optimiser_tensors, save_checkpoint
 from .dilated_depthwise import use_fast_backward
 from .memory import laid_out, lay_out
+from .optimiser import make_optimiser, rate_factor
 from .plan import Plan
 from .settings import Settings
+from .synced import SyncedBatchNorm
 
 TOO_MANY = 5
 """Steps in a row with a loss that is not a number before the run stops."""
@@ -85,8 +88,12 @@ def fit(
     assert s.batch and s.crop and s.threads
     torch.set_num_threads(s.threads)
     accelerator = processes.accelerator()
-    if s.batch < accelerator.num_processes:
-        raise UsageError(f"a batch of {s.batch} is too small for {accelerator.num_processes} processes: --set batch=N")
+    least, shared = divmod(s.batch, accelerator.num_processes)
+    if least == 0 or (least == 1 and shared):  # a photo alone may take other ways through a network than two
+        raise UsageError(
+            f"a batch of {s.batch} is too small for {accelerator.num_processes} processes: --set batch=N, of one photo "
+            "for each, or of two and more"
+        )
     lay_out(network, s.memory_format)
     network.to(accelerator.device)
     use_fast_backward(network)
@@ -215,8 +222,10 @@ def step_loss(
     images = laid_out(batch.images_N3HW.to(device).float(), s.memory_format)
     height, width = images.shape[2:]
     total, parts = images.new_zeros(()), {}
+    processes_here = accelerator.num_processes if accelerator else 1
+    synced: AbstractContextManager[object] = SyncedBatchNorm() if processes_here > 1 else nullcontext()
     # torch's own autocast: accelerate fixes one precision a process, and the plan measures both.
-    with torch.autocast(device.type, torch.bfloat16, enabled=s.precision == "bfloat16"):
+    with torch.autocast(device.type, torch.bfloat16, enabled=s.precision == "bfloat16"), synced:
         scored = heads(images)
     for head, (head_weight, scores_NChw, grid) in enumerate(scored):
         # Contiguous: of a channels-last map the softmax over classes would transpose the full-size scores.
@@ -225,7 +234,6 @@ def step_loss(
         if s.loss.presence > 0 and bool(labels.weak_N.any()):
             means["presence"] = presence_loss(scores_NChw, labels)
         counts = {name: count.detach() for name, (_, count) in means.items()}
-        processes_here = accelerator.num_processes if accelerator else 1
         if accelerator and processes_here > 1:
             # All four at once and always: a process without clicks must not miss the meeting about clicks.
             every = torch.stack([counts.get(name, total.new_zeros(())).to(total.dtype) for name in PARTS])
@@ -244,37 +252,6 @@ def step_loss(
 def _everywhere(flag: Tensor, accelerator: Accelerator) -> bool:
     """Does the flag hold in every process?"""
     return not accelerator.reduce((~flag).float(), "sum").item()
-
-
-def make_optimiser(network: nn.Module, s: Settings) -> torch.optim.Optimizer:
-    """Four groups: encoder or not, decayed or not (no decay on biases and normalisation)."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((".encoder." in f".{name}", parameter.ndim > 1), []).append(parameter)
-    pretrained = s.weights != "none"
-    listed = [
-        {
-            "params": parameters,
-            "base": s.optimiser.rate * (s.optimiser.encoder if in_encoder and pretrained else 1.0),
-            "weight_decay": s.optimiser.weight_decay if decayed else 0.0,
-        }
-        for (in_encoder, decayed), parameters in sorted(groups.items(), key=lambda item: item[0])
-    ]
-    if s.optimiser.name == "adamw":
-        return torch.optim.AdamW(listed, lr=s.optimiser.rate, fused=True)
-    return torch.optim.SGD(listed, lr=s.optimiser.rate, momentum=s.optimiser.momentum)
-
-
-def rate_factor(step: int, steps: int, s: Settings) -> float:
-    """Learning rate as a factor: linear warm-up, then poly (1 - t)^0.9 (ParseNet; DeepLab v2), cosine, or constant."""
-    warm = s.optimiser.warmup * steps
-    if step < warm:
-        return (step + 1) / (warm + 1)
-    if s.optimiser.schedule == "constant":
-        return 1.0
-    t = (step - warm) / max(steps - warm, 1)
-    return (1 - t) ** 0.9 if s.optimiser.schedule == "poly" else 0.5 * (1 + math.cos(math.pi * t))
 
 
 def _train_mode(network: nn.Module, s: Settings) -> None:

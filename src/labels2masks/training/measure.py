@@ -12,8 +12,9 @@ from ..formats.dataset import Dataset
 from . import processes
 from .batches import Crops, Step, Stream, loader
 from .dilated_depthwise import use_fast_backward
-from .loop import Heads, make_optimiser, step_loss
+from .loop import Heads, step_loss
 from .memory import MEMORY_FORMATS, lay_out
+from .optimiser import make_optimiser
 from .settings import Settings
 from .start import built
 

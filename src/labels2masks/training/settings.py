@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import UsageError, did_you_mean
+from ..prediction.views import Views
 
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Strict(BaseModel):
@@ -22,9 +24,10 @@ class _Strict(BaseModel):
 
 
 class Augment(_Strict):
-    """scale: smallest and largest zoom, drawn log-uniformly. rotate: degrees to either side.
-    rare: share of crops centred on a pixel of a class drawn by rarity. colour: strength of
-    brightness, contrast and saturation changes, 0 = none; hue: of hue changes, as a share of a turn.
+    """scale: smallest and largest zoom, drawn log-uniformly; more than two are drawn from as they are.
+    rotate: degrees to either side. rare: share of crops centred on a pixel of a class drawn by rarity.
+    colour: strength of brightness, contrast and saturation changes, 0 = none; hue: of hue changes, as a share of a turn.
+    blur: share of the crops that are blurred, by a Gaussian of 5x5 pixels (PSPNet's release: half of them).
     settle: share of the steps, the last ones, with whole crops and zooms within the square root of `scale`; the
     steps before them have crops of four fifths of the sides, hence are cheaper. The network ends on what prediction
     will show it (small first: Tan and Le 2021, EfficientNetV2; last at the test's size: Touvron et al. 2019, FixRes).
@@ -32,27 +35,33 @@ class Augment(_Strict):
     elastic: an elastic deformation, as the standard deviation of its nine points in pixels of the crop (U-Net: 10),
     0 = none; photos without a mask are shown whole and keep their form."""
 
-    scale: tuple[float, float] = (0.7, 2.0)
+    scale: Annotated[tuple[Above0, ...], Field(min_length=2)] = (0.7, 2.0)
     settle: float = Field(0.3, ge=0, le=1)
     flip: bool = True
     rotate: float = 10.0
     rare: float = 0.3
     colour: float = 0.3
     hue: float = 0.03
+    blur: Share = 0.0
     elastic: float = Field(0.0, ge=0, allow_inf_nan=False)
 
 
 class Optimiser(_Strict):
     """encoder: factor on the learning rate of the encoder's pretrained weights; 1.0 without weights.
+    bias: factor on the rate of the biases of convolutions and linear layers (Caffe's solvers: 2); neither they nor
+    what a normalisation learns are decayed.
+    drops: shares of the run after which the schedule "step" takes a tenth of its rate.
     warmup: share of the steps. ema: share of the steps that the running mean of the weights spans, 0 = off.
     clip: largest gradient norm."""
 
     name: Literal["adamw", "sgd"] = "adamw"
     rate: float = Field(1.5e-3, gt=0)
     encoder: float = 0.3
+    bias: float = Field(1.0, ge=0)
     weight_decay: float = 0.01
     momentum: float = 0.9
-    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    schedule: Literal["poly", "cosine", "constant", "step"] = "poly"
+    drops: tuple[Share, ...] = (1 / 3, 2 / 3)
     warmup: float = 0.05
     ema: float = 0.05
     clip: float = 1.0
@@ -79,8 +88,9 @@ class Settings(_Strict):
     """options: further arguments of the network's class. frozen: parts of the network, by their names in it, that
     keep weights and running statistics (see `training.stages`).
     epochs and minutes None: the plan takes 60 epochs, on a machine without a GPU at most 30 minutes.
-    batch_norm: statistics of each batch (train), of the weights (frozen), or recomputed over the
-    training photos at the end. early_stop: validations without a gain before stopping, 0 = never."""
+    batch_norm: statistics of each batch (train), all of it as the weights have it, scale and shift too (frozen), or
+    statistics recomputed over the training photos at the end. early_stop: validations without a gain before stopping,
+    0 = never. inference: how the run's score, `predict` and `evaluate` look at photos unless told otherwise."""
 
     network: str = "deeplab_v3plus"
     options: dict[str, Any] = {}
@@ -103,6 +113,7 @@ class Settings(_Strict):
     augment: Augment = Augment()
     optimiser: Optimiser = Optimiser()
     loss: Loss = Loss()
+    inference: Views = Views()
 
 
 def with_settings(base: Settings, changes: Mapping[str, Any]) -> Settings:

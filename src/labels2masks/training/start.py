@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,7 +14,7 @@ from torch import nn
 from .. import networks
 from ..classes import Classes
 from ..errors import UsageError, did_you_mean
-from ..networks.saved import start_from
+from ..networks.saved import FILE, KEY, start_from
 from .settings import Settings
 
 
@@ -30,6 +32,10 @@ def built(s: Settings, classes: int) -> nn.Module:
         if name not in parts:
             raise UsageError(f"network {s.network} has no part {name!r} to freeze{did_you_mean(name, parts)}")
         parts[name].requires_grad_(False)
+    if s.batch_norm == "frozen":
+        for part in parts.values():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.requires_grad_(False)
     return network
 
 
@@ -46,22 +52,31 @@ def started(s: Settings, classes: Classes, say: Callable[[str], None]) -> nn.Mod
 def is_run(weights: str) -> bool:
     """Does `weights` name a run, or the model file of one, rather than an encoder's weights?"""
     path = Path(weights)
-    if (path / "model.safetensors").is_file():
+    if (path / FILE).is_file():
         return True
     if path.suffix != ".safetensors" or not path.is_file():
         return False
     try:
         with safe_open(path, framework="pt") as file:
-            return "labels2masks" in (file.metadata() or {})
+            return KEY in (file.metadata() or {})
     except (SafetensorError, OSError):
         return False  # the encoder's loader says what is wrong with it
 
 
 def pretraining(s: Settings) -> str:
-    """What the weights had seen before, for the protocol card."""
+    """What the weights had seen before, for the protocol card; of earlier runs all, in their order."""
     if s.weights == "none":
         return "none"
     if is_run(s.weights):
-        return f"an earlier run: {Path(s.weights).name}"
+        path = Path(s.weights)
+        before = (_header(path).get("protocol") or {}).get("pretraining", "none")
+        named = f"an earlier run: {path.parent.name if path.is_file() else path.name}"
+        return named if before == "none" else f"{before} -> {named}"
     named = "the installed package" if s.weights == "auto" else Path(s.weights).name
     return f"encoder {s.encoder or s.network}: ImageNet ({named})"
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """What a run, or the model file of one, says of itself."""
+    with safe_open(path / FILE if path.is_dir() else path, framework="pt") as file:
+        return json.loads(file.metadata()[KEY])

@@ -6,7 +6,7 @@ runs/<date>-<name>/
     first_batches.png    what the network is shown
     checkpoints/         the newest two, gone when the run is finished
     metrics.csv          loss, rate, validation, step by step
-    tensorboard/         the same for TensorBoard, where it is installed
+    tensorboard/         the same for TensorBoard
     folds/0 .. 4/        for small data sets: the runs that give the score
     skipped.jsonl        photos and steps that were left out, with the reason
     environment.json     versions and machine
@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from ..formats.dataset import Dataset, Photo
 from ..formats.image import read_image
 from ..networks.saved import load_network, save_network
 from ..prediction import predict_confidence, predict_confusion
+from ..prediction.views import Views
 from ..progress import duration, status, track
 from ..run import Run
 from . import processes
@@ -197,7 +199,7 @@ def _trained(photos: Sequence[Photo], data: Dataset, plan: Plan, folder: Path, s
 
 
 class _Curves:
-    """Called after each step: TensorBoard where it is installed, and every ten seconds a line with the time left."""
+    """Called after each step: TensorBoard, and every ten seconds a line with the time left."""
 
     def __init__(self, folder: Path, plan: Plan, show: Say):
         self.folder, self.plan, self.show = folder, plan, show
@@ -240,18 +242,16 @@ class _Curves:
 
 def _tensorboard(folder: Path, step: int) -> Any:
     """A writer that goes on at `step`: what a killed run wrote beyond its last checkpoint is dropped."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
+    from torch.utils.tensorboard import SummaryWriter  # takes a second
+
     return SummaryWriter(str(folder), purge_step=step)
 
 
-def _add(scored: PerPhoto, network: nn.Module, photos: Iterable[Photo]) -> list[dict[str, str]]:
-    """Score the photos that have masks; returns those that could not be read."""
+def _add(scored: PerPhoto, network: nn.Module, photos: Iterable[Photo], views: Views) -> list[dict[str, str]]:
+    """Score the photos that have masks, as the run will look at them; returns those that could not be read."""
     unreadable: list[dict[str, str]] = []
     for photo, image_HW3, truth_HW in _with_truth(photos, unreadable):
-        mask_HW, confidence_HW = predict_confidence(network, image_HW3)
+        mask_HW, confidence_HW = predict_confidence(network, image_HW3, views)
         scored.add(photo.name, mask_HW, confidence_HW, truth_HW)
     return unreadable
 
@@ -288,7 +288,7 @@ def _score_by_folds(data: Dataset, plan: Plan, folder: Path, say: Say) -> PerPho
             processes.from_main(lambda: save_network(done, network, _header(inner, {})))  # noqa: B023
         if processes.accelerator().is_main_process:
             shutil.rmtree(place / "checkpoints", ignore_errors=True)
-            _leave_out(folder, _add(scored, network, data.subset(aside)))
+            _leave_out(folder, _add(scored, network, data.subset(aside), plan.settings.inference))
     return scored
 
 
@@ -313,7 +313,8 @@ def _finish(
 ) -> None:
     """Score, write the results, and last of all the network."""
     if plan.val:
-        _leave_out(folder, _add(scored, network, track(data.subset(plan.val).photos, "scoring")))
+        photos = track(data.subset(plan.val).photos, "scoring")
+        _leave_out(folder, _add(scored, network, photos, plan.settings.inference))
     scores: dict[str, Any] = {}
     if scored.confusion.counts.any():
         scores = scored.confusion.scores() | {"calibration_error": scored.calibration.error}
@@ -328,6 +329,7 @@ def _finish(
         seed=plan.settings.seed,
         working_size=plan.settings.size,
         checkpoint="best of the validations (early stopping)" if history.best_step >= 0 else "last",
+        tta=str(plan.settings.inference),
     )
     minutes = round((time.monotonic() - began) / 60, 2)
     write_json(folder / "environment.json", environment(plan.settings.threads, processes.accelerator().num_processes))
@@ -340,4 +342,5 @@ def _finish(
 
 def _header(plan: Plan, info: dict[str, Any]) -> dict[str, Any]:
     s = plan.settings
-    return {"network": s.network, "encoder": s.encoder, "classes": plan.classes, "working_size": s.size, **info}
+    header = {"network": s.network, "encoder": s.encoder, "classes": plan.classes, "working_size": s.size}
+    return {**header, "inference": asdict(s.inference), **info}
