@@ -26,7 +26,7 @@ class _Strict(BaseModel):
 class Augment(_Strict):
     """scale: smallest and largest zoom, drawn log-uniformly; more than two are drawn from as they are.
     rotate: degrees to either side. rare: share of crops centred on a pixel of a class drawn by rarity.
-    colour: strength of brightness, contrast and saturation changes, 0 = none; hue: of hue changes, as a share of a turn.
+    colour: how much brightness, contrast and saturation change, 0 = not; hue: how much hue does, as a share of a turn.
     blur: share of the crops that are blurred, by a Gaussian of 5x5 pixels (PSPNet's release: half of them).
     settle: share of the steps, the last ones, with whole crops and zooms within the square root of `scale`; the
     steps before them have crops of four fifths of the sides, hence are cheaper. The network ends on what prediction
