@@ -9,12 +9,16 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from contracts import network_takes_sizes
 from PIL import Image
 from torch import Tensor, nn
 
 import labels2masks as l2m
 from labels2masks import Grid
 from labels2masks.errors import UsageError
+from labels2masks.evaluation.receptive_field import receptive_field
+from labels2masks.kernels.upsample import upsample
+from labels2masks.networks import FCN8s, FCN32s
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "questions.md"
@@ -95,3 +99,86 @@ def test_experiment_trains_scores_and_keeps(script, tiny_dataset: Path, monkeypa
     assert "python examples/why.py" in str(kept) and kept.commit in str(kept)
     with pytest.raises(UsageError, match="no data set camvid"):
         experiment.photos("camvid")
+
+
+TINY = {"steps": 2, "batch": 2, "crop": (32, 32), "size": 64}
+
+
+def numbers_of(rows: list[dict]) -> list[float]:
+    return [v for row in rows for key, v in row.items() if isinstance(v, float)]
+
+
+def test_does_pooling_hurt(script, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    hurt = script("does_pooling_hurt")
+    ramp = torch.arange(32.0).repeat(8, 1).view(1, 1, 8, 32)
+    # The largest of two neighbours is the right one, half a pixel on; so is the middle of the pixels that become one.
+    assert torch.equal(hurt.BlurPool()(ramp)[0, 0, 1, 1:-1], 2 * torch.arange(1.0, 15) + 1)
+    weights = set()
+    for way in hurt.WAYS:
+        network = hurt.Encoder(3, way)
+        network_takes_sizes(network, [(1, 1), (37, 50), (48, 64)])
+        layer = receptive_field(network)[-1].row()
+        centre = f"{network.grid.centre_y:g}"
+        assert (layer["stride"], layer["first centre"]) == (f"{network.grid.stride_y:g}", centre)
+        assert network.grid.stride_y == (4 if way == "dilation" else 16)
+        weights.add(sum(p.numel() for p in network.parameters()))
+    assert len(weights) == 1
+    rows = hurt.measured(l2m.open(tiny_dataset), seed=0, moved=1, rate=3e-3, **TINY)
+    assert [row["way"] for row in rows] == list(hurt.WAYS) and all(0 <= v <= 100 for v in numbers_of(rows))
+    path = hurt.shown([*rows, *({**row, "seed": 1} for row in rows)], tmp_path)
+    out = capsys.readouterr().out
+    assert path.read_text(encoding="utf-8").startswith("<?xml") and "shift 12" in out and "scale 0.75" in out
+    assert f"{rows[0]['mIoU']:.1f} ({rows[0]['mIoU']:.1f}-{rows[0]['mIoU']:.1f})" in out
+
+
+def test_objects_from_other_angles(script, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    angles = script("objects_from_other_angles")
+    assert np.allclose(angles.view(48, 64, 0, 0, 30), np.eye(3))
+    turned = angles.view(48, 64, 90, 0, 0) @ [31.5 + 10, 23.5, 1]  # 10 right of the middle goes 10 below it
+    assert np.allclose(turned[:2] / turned[2], [31.5, 33.5])
+    tilted = angles.view(48, 64, 0, 60, 0)  # about the horizontal axis: one half of the photo is nearer
+    wide = [np.ptp((tilted @ np.array([[12, 51], [y, y], [1, 1]]))[0] / (tilted @ [0, y, 1])[2]) for y in (10, 37)]
+    assert wide[1] < 0.8 * wide[0] < 39
+    data = l2m.open(tiny_dataset)
+    shown = {}
+    for how in ({"turn": 0}, {"turn": 45}, {"turn": 90}, {"tilt": 40}):
+        photo = angles.seen(data, "val", 1, **how).photos[0]
+        image_HW3, (mask,) = photo.loaded()
+        counts = np.bincount(mask.ids_HW.ravel(), minlength=256)
+        shown[tuple(how.values())] = counts[:3].sum()
+        ground_3 = np.median(image_HW3[mask.ids_HW == 0], axis=0)
+        assert np.abs(ground_3 - (120, 130, 120)).max() < 6  # the mask moves with the photo
+    assert np.pi * 24**2 * 0.8 < shown[0,] < np.pi * 24**2  # less the void rims of the objects
+    assert abs(shown[45,] - shown[0,]) < 60 and abs(shown[90,] - shown[0,]) < 60 and shown[40,] < 0.9 * shown[0,]
+
+    settings = {**TINY, "encoder": "mobilenetv3_small_050", "weights": "none"}
+    rows = angles.measured(data, ("train", "val"), 0, 1, **settings)
+    assert [row["trained on photos"] for row in rows] == list(angles.WAYS) and len(numbers_of(rows)) == 3 * 11
+    path = angles.shown(rows, tmp_path)
+    assert path.read_text(encoding="utf-8").startswith("<?xml") and "turned and tilted" in capsys.readouterr().out
+
+
+def test_objects_of_several_sizes(
+    script, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    sizes = script("objects_of_several_sizes")
+    data = l2m.open(tiny_dataset)
+    colours_33 = np.array([(120, 130, 120), (200, 60, 50), (50, 70, 200)])
+
+    def nearest(network: object, image_HW3: np.ndarray) -> np.ndarray:
+        return np.abs(image_HW3[..., None, :].astype(int) - colours_33).sum(axis=-1).argmin(axis=-1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sizes, "predict_mask", nearest)
+        patched.setattr(sizes, "SIZES", {"small": 0.01, "large": 1.01})  # discs of 19 pixels across, boxes of 19 x 15
+        assert sizes.by_size(nn.Identity(), data, "val") == {"all": 100, "large (8)": 100}
+        patched.setattr(sizes, "predict_mask", lambda n, image: np.where((m := nearest(n, image)) == 1, 0, m))
+        found = sizes.by_size(nn.Identity(), data, "val")
+        assert found["all"] < 70 and found["large (8)"] == 50
+
+    for way in sizes.WAYS:
+        network_takes_sizes(sizes.built(way, 3, "mobilenetv3_small_050", None), [(33, 50)])
+    rows = sizes.measured(data, ("train", "val"), 0, encoder="mobilenetv3_small_050", weights="none", **TINY)
+    assert [row["context"] for row in rows] == list(sizes.WAYS) and rows[0]["parameters"] == rows[3]["parameters"]
+    path = sizes.shown(rows, tmp_path)
+    assert path.read_text(encoding="utf-8").startswith("<?xml") and "3 to 10 % (" in capsys.readouterr().out
