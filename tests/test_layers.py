@@ -61,6 +61,13 @@ def test_a_stage_imports_only_stages_above(path):
     assert not below, f"{stage} imports {sorted(below)}, which come later; hand over what it needs as an argument"
 
 
+def test_contributing_tells_the_same_order():
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    told = text.split("only stages before it:")[1].split("`")[1].replace(",", " ").split()
+    anywhere = {"kernels"}  # used by all, built early
+    assert [s for s in told if s not in anywhere] == [s for s in ORDER if s in told and s not in anywhere]
+
+
 def test_folders_are_no_catch_alls():
     names = {p.stem for p in PACKAGE.rglob("*")}
     assert not names & {"utils", "util", "helpers", "misc", "common"}

@@ -69,12 +69,25 @@ def test_constant_padding_is_bit_equal_at_whole_strides() -> None:
 def test_names_that_give_no_maps_are_refused_with_the_reason() -> None:
     with pytest.raises(UsageError, match="did you mean 'resnet18'"):
         build_encoder("resnet18x")
-    with pytest.raises(UsageError, match="output stride 16"):
+    with pytest.raises(UsageError, match="output stride 16: .*unexpected keyword"):
         build_encoder("densenet121", output_stride=16)
+    with pytest.raises(UsageError, match="output stride 8: timm does not dilate it"):
+        build_encoder("dla34", output_stride=8)
+    with pytest.raises(UsageError, match="no weights for nf_resnet26: --weights none"):
+        build_encoder("nf_resnet26", "hub")
     with pytest.raises(UsageError, match="swin_tiny_patch4_window7_224"):
         build_encoder("swin_tiny_patch4_window7_224")
     with pytest.raises(UsageError, match="8, 16 or 32"):
         build_encoder("resnet18", output_stride=4)
+
+
+def test_other_errors_of_an_encoder_are_not_taken_for_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str, **options: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("timm.create_model", broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        build_encoder("resnet18")
 
 
 def test_the_list_has_names() -> None:

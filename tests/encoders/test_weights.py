@@ -10,7 +10,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from labels2masks.encoders import build_encoder
+from labels2masks.encoders import VGG16, AtrousVGG16, build_encoder
 from labels2masks.errors import DataError, UsageError
 
 NAME = "mobilenetv3_small_050"
@@ -69,3 +69,12 @@ def test_the_package_and_the_file_hold_the_same_weights(data_root: Path) -> None
     theirs = file.state_dict()
     assert all(torch.allclose(v, theirs[k], rtol=1e-3, atol=1e-3) for k, v in package.state_dict().items())
     assert package.mean.flatten().tolist() == [127.0] * 3 and package.std.flatten().tolist() == [128.0] * 3
+
+
+def test_files_that_are_not_vgg16_are_named(tmp_path: Path) -> None:
+    save_file({"features.0.weight": torch.zeros(1), "classifier.0.weight": torch.zeros(1)}, tmp_path / "w.safetensors")
+    with torch.device("meta"):
+        with pytest.raises(DataError, match="w.safetensors: not a torchvision vgg16, 30 tensors differ: .*fc6.weight"):
+            VGG16(tmp_path / "w.safetensors")
+        with pytest.raises(DataError, match="its classifier does not fit"):
+            AtrousVGG16(tmp_path / "w.safetensors")

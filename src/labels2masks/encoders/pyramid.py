@@ -10,6 +10,7 @@ Legend: N = images, H, W = pixels, D = channels, h, w = cells.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import timm
@@ -59,10 +60,7 @@ class Pyramid(nn.Module):
     def forward(self, images_N3HW: Tensor) -> list[Tensor]:
         height, width = images_N3HW.shape[2:]
         x = pad_to_whole((images_N3HW - self.mean) / self.std, self.stride)
-        return [
-            maps[:, :, : whole(height, grid.stride_y), : whole(width, grid.stride_x)]
-            for maps, grid in zip(self.features(x), self.grids, strict=True)
-        ]
+        return cut(self.features(x), self.grids, height, width)
 
 
 def pad_to_whole(images_NDHW: Tensor, stride: int) -> Tensor:
@@ -73,6 +71,11 @@ def pad_to_whole(images_NDHW: Tensor, stride: int) -> Tensor:
     if type(bottom) is int and type(right) is int and not bottom and not right:
         return images_NDHW
     return F.pad(images_NDHW, (0, right, 0, bottom), mode="replicate")
+
+
+def cut(maps: Sequence[Tensor], grids: Sequence[Grid], height: int, width: int) -> list[Tensor]:
+    """Of every map the cells that an image of height x width pixels needs, without those of its padding."""
+    return [m[:, :, : whole(height, g.stride_y), : whole(width, g.stride_x)] for m, g in zip(maps, grids, strict=True)]
 
 
 def whole(pixels: int, stride: float) -> int:
@@ -93,11 +96,12 @@ def normalisation(name: str, cfg: dict) -> tuple[list[float], list[float]]:
 def _features(name: str, output_stride: int, pretrained: bool) -> nn.Module:
     if not timm.is_model(name):
         raise UsageError(f"unknown encoder {name!r}{did_you_mean(name, timm.list_models())}")
+    if pretrained and not timm.is_model_pretrained(name):
+        raise UsageError(f"timm has no weights for {name}: --weights none, or a safetensors file with its key names")
     options = {} if output_stride == 32 else {"output_stride": output_stride}
     try:
         features = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
-    except (TypeError, RuntimeError, AssertionError, NotImplementedError, AttributeError) as error:
-        raise UsageError(
-            f"encoder {name} gives no pyramid at output stride {output_stride}: {str(error).splitlines()[0]}"
-        ) from None
+    except (TypeError, AssertionError) as error:  # timm's two ways to refuse; an assert may say nothing
+        reason = (str(error).splitlines() or ["timm does not dilate it"])[0]
+        raise UsageError(f"encoder {name} gives no pyramid at output stride {output_stride}: {reason}") from None
     return with_constant_padding(features)

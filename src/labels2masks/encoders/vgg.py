@@ -12,6 +12,7 @@ Legend: N = images, H, W = pixels, D = channels, h, w = cells.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -20,9 +21,10 @@ from torch import Tensor, nn
 
 from ..errors import DataError, UsageError
 from ..grid import Grid
-from .pyramid import pad_to_whole, whole
+from .pyramid import cut, pad_to_whole
 
 _PLAN = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+_CLASSIFIER = 4096
 
 
 class VGG16(nn.Module):
@@ -55,17 +57,11 @@ class VGG16(nn.Module):
             grids.append(grid)
         self.features = nn.Sequential(*layers)
         around = 3 if self.same else 0
-        self.fc6, self.fc7 = nn.Conv2d(512, 4096, 7, padding=around), nn.Conv2d(4096, 4096, 1)
+        self.fc6, self.fc7 = nn.Conv2d(ins, _CLASSIFIER, 7, padding=around), nn.Conv2d(_CLASSIFIER, _CLASSIFIER, 1)
         self.dropout = nn.Dropout(0.5)
         self.grids = (*grids, grid.after(7, padding=around))
-        self.channels: tuple[int, ...] = (64, 128, 256, 512, 512, 4096)
-        if weights is None:
-            for layer in self.modules():
-                if isinstance(layer, nn.Conv2d):
-                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                    nn.init.zeros_(layer.bias)
-        else:
-            self._load(weights)
+        self.channels: tuple[int, ...] = (*(widths[-1] for widths in _PLAN), _CLASSIFIER)
+        fill(self, weights, read_vgg16)
 
     def forward(self, images_N3HW: Tensor) -> list[Tensor]:
         height, width = images_N3HW.shape[2:]
@@ -78,19 +74,25 @@ class VGG16(nn.Module):
                 maps.append(x)
         x = self.dropout(self.fc6(x).relu())
         maps.append(self.dropout(self.fc7(x).relu()))
-        if not self.same:
-            return maps
-        return [
-            m[:, :, : whole(height, g.stride_y), : whole(width, g.stride_x)]
-            for m, g in zip(maps, self.grids, strict=True)
-        ]
+        return cut(maps, self.grids, height, width) if self.same else maps
 
-    def _load(self, weights: str | Path) -> None:
-        values, ours = read_vgg16(weights), self.state_dict()
-        if values.keys() != ours.keys():
-            odd = sorted(values.keys() ^ ours.keys())
-            raise DataError(f"{weights}: not a torchvision vgg16, {len(odd)} keys differ: {', '.join(odd[:8])}")
-        self.load_state_dict({k: values[k].reshape(v.shape).float() for k, v in ours.items()})
+
+def fill(encoder: nn.Module, weights: str | Path | None, read: Callable[[str | Path], dict[str, Tensor]]) -> None:
+    """The values that `read` finds in the file `weights`, in place; without one those of He et al. 2015, biases 0.
+
+    Classifiers become convolutions: shapes may differ where sizes agree. Raises DataError for any other difference.
+    """
+    if weights is None:
+        for layer in encoder.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        return
+    values, ours = read(weights), encoder.state_dict()
+    odd = sorted(k for k in values | ours if k not in values or k not in ours or values[k].numel() != ours[k].numel())
+    if odd:
+        raise DataError(f"{weights}: not a torchvision vgg16, {len(odd)} tensors differ: {', '.join(odd[:8])}")
+    encoder.load_state_dict({k: values[k].reshape(v.shape).float() for k, v in ours.items()})
 
 
 def read_vgg16(weights: str | Path) -> dict[str, Tensor]:

@@ -21,8 +21,10 @@ from torch import Tensor, nn
 
 from ..errors import DataError
 from ..grid import Grid
-from .pyramid import pad_to_whole, whole
-from .vgg import _PLAN, _TORCHVISION_MEAN, _TORCHVISION_STD, read_vgg16
+from .pyramid import cut, pad_to_whole
+from .vgg import _PLAN, _TORCHVISION_MEAN, _TORCHVISION_STD, fill, read_vgg16
+
+_CLASSIFIER = 1024
 
 
 class AtrousVGG16(nn.Module):
@@ -61,18 +63,12 @@ class AtrousVGG16(nn.Module):
         if pool == 3:
             layers.append(nn.AvgPool2d(3, 1, 1))
         self.features = nn.Sequential(*layers)
-        self.fc6 = nn.ModuleList(nn.Conv2d(512, 1024, 3, padding=r, dilation=r) for r in rates)
-        self.fc7 = nn.ModuleList(nn.Conv2d(1024, 1024, 1) for _ in rates)
+        self.fc6 = nn.ModuleList(nn.Conv2d(ins, _CLASSIFIER, 3, padding=r, dilation=r) for r in rates)
+        self.fc7 = nn.ModuleList(nn.Conv2d(_CLASSIFIER, _CLASSIFIER, 1) for _ in rates)
         self.dropout = nn.Dropout(0.5)
         self.grids = (*grids[:5], *(grid for _ in rates))
-        self.channels = (3, 64, 128, 256, 512, *(1024 for _ in rates))
-        if weights is None:
-            for layer in self.modules():
-                if isinstance(layer, nn.Conv2d):
-                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                    nn.init.zeros_(layer.bias)
-        else:
-            self._load(weights)
+        self.channels = (3, *(widths[-1] for widths in _PLAN[:4]), *(_CLASSIFIER for _ in rates))
+        fill(self, weights, self._cut_out)
 
     def forward(self, images_N3HW: Tensor) -> list[Tensor]:
         height, width = images_N3HW.shape[2:]
@@ -85,12 +81,10 @@ class AtrousVGG16(nn.Module):
                 maps.append(x)
         for fc6, fc7 in zip(self.fc6, self.fc7, strict=True):
             maps.append(self.dropout(fc7(self.dropout(fc6(x).relu())).relu()))
-        return [
-            m[:, :, : whole(height, g.stride_y), : whole(width, g.stride_x)]
-            for m, g in zip(maps, self.grids, strict=True)
-        ]
+        return cut(maps, self.grids, height, width)
 
-    def _load(self, weights: str | Path) -> None:
+    def _cut_out(self, weights: str | Path) -> dict[str, Tensor]:
+        """VGG's values, fc6 and fc7 reduced to what stands here, the same for every rate."""
         found = read_vgg16(weights)
         try:
             fc6 = found.pop("fc6.weight").reshape(4096, 512, 7, 7)[::4, :, ::3, ::3]
@@ -101,7 +95,4 @@ class AtrousVGG16(nn.Module):
         for branch in range(len(self.fc6)):
             found |= {f"fc6.{branch}.weight": fc6, f"fc7.{branch}.weight": fc7}
             found |= {f"fc6.{branch}.bias": biases[0], f"fc7.{branch}.bias": biases[1]}
-        odd = sorted(found.keys() ^ self.state_dict().keys())
-        if odd:
-            raise DataError(f"{weights}: not a torchvision vgg16, {len(odd)} keys differ: {', '.join(odd[:8])}")
-        self.load_state_dict({k: v.float() for k, v in found.items()})
+        return found

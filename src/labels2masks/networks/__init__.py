@@ -22,7 +22,7 @@ from pathlib import Path
 from torch import nn
 
 from ..errors import UsageError, did_you_mean
-from .deeplab_v1 import DeepLabV1, deeplab_v1_largefov, deeplab_v1_msc
+from .deeplab_v1 import DeepLabV1LargeFOV, DeepLabV1MSc
 from .deeplab_v2 import DeepLabV2, deeplab_v2_resnet101, deeplab_v2_vgg16
 from .deeplab_v3 import DeepLabV3, DeepLabV3Cascaded, deeplab_v3_resnet50, deeplab_v3_resnet101
 from .deeplab_v3plus import DeepLabV3Plus, deeplab_v3plus_resnet101
@@ -73,8 +73,8 @@ NETWORKS: dict[str, Entry] = {
         DilatedContextLarge, True, _DILATED, 2016, "72.1 mIoU, VOC 2012 val, with COCO", 141_149_720
     ),
     "linear": Entry(Linear, True, "Hariharan et al., arXiv 1411.5752 (hypercolumns)", 2015),
-    "deeplab_v1_largefov": Entry(deeplab_v1_largefov, True, _V1, 2015, "62.25 mIoU, VOC 2012 val, no CRF", 20_505_429),
-    "deeplab_v1_msc": Entry(deeplab_v1_msc, True, _V1, 2015, "64.21 mIoU, VOC 2012 val, no CRF", 21_711_550),
+    "deeplab_v1_largefov": Entry(DeepLabV1LargeFOV, True, _V1, 2015, "62.25 mIoU, VOC 2012 val, no CRF", 20_505_429),
+    "deeplab_v1_msc": Entry(DeepLabV1MSc, True, _V1, 2015, "64.21 mIoU, VOC 2012 val, no CRF", 21_711_550),
     "deeplab_v2": Entry(DeepLabV2, True, _V2, 2016),
     "deeplab_v2_vgg16": Entry(deeplab_v2_vgg16, False, _V2, 2016, "68.96 mIoU, VOC 2012 val, no CRF", 37_877_652),
     "deeplab_v2_resnet101": Entry(
@@ -149,7 +149,8 @@ def available() -> list[dict]:
 
 __all__ = [
     "NETWORKS",
-    "DeepLabV1",
+    "DeepLabV1LargeFOV",
+    "DeepLabV1MSc",
     "DeepLabV2",
     "DeepLabV3",
     "DeepLabV3Cascaded",
@@ -170,8 +171,6 @@ __all__ = [
     "UNet",
     "available",
     "build",
-    "deeplab_v1_largefov",
-    "deeplab_v1_msc",
     "deeplab_v2_resnet101",
     "deeplab_v2_vgg16",
     "deeplab_v3_resnet50",

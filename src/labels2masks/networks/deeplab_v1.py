@@ -31,13 +31,16 @@ from .blocks import conv_bn_relu, enlarge, initialise
 _REACH = 96  # pixels between the taps of fc6
 
 
-class DeepLabV1(nn.Module):
+class _DeepLabV1(nn.Module):
     """forward(images_N3HW RGB 0..255) -> scores at stride 8, with `multi_scale` (MSc) of every pixel; sizes from 1x1.
 
     encoder: a timm name, or None for the paper's VGG16. weights: see `encoders`; for VGG16 a safetensors file with
-    torchvision's names. caffe: BGR minus the Caffe mean, for weights converted from the release.
+    torchvision's names. caffe: BGR minus the Caffe mean, for weights converted from the release. The two classes below
+    only name it.
     """
 
+    name: str
+    multi_scale: bool
     smallest = 1
     working_size: int | None = None
 
@@ -46,12 +49,10 @@ class DeepLabV1(nn.Module):
         classes: int,
         encoder: str | None = None,
         weights: str | Path | None = None,
-        multi_scale: bool = False,
         output_stride: int = 8,
         caffe: bool = False,
     ) -> None:
         super().__init__()
-        self.name = "deeplab_v1_msc" if multi_scale else "deeplab_v1_largefov"
         self.encoder_name, self.classes = encoder, classes
         self.settings = {"output_stride": output_stride} if encoder else {"caffe": caffe}
         if encoder is None:
@@ -68,10 +69,10 @@ class DeepLabV1(nn.Module):
             self.levels = range(len(self.encoder.grids) - 1)
         self.finite_field = self.encoder.finite_field
         self.coarse = self.encoder.grids[-1]
-        self.grid = Grid() if multi_scale else self.coarse
+        self.grid = Grid() if self.multi_scale else self.coarse
         self.classifier = nn.Conv2d(width, classes, 1)
         initialise(self.head, self.classifier)
-        channels = [3, *(self.encoder.channels[i] for i in self.levels)] if multi_scale else []
+        channels = [3, *(self.encoder.channels[i] for i in self.levels)] if self.multi_scale else []
         self.branches = nn.ModuleList(_branch(ins, classes) for ins in channels)
 
     def forward(self, images_N3HW: Tensor) -> Tensor:
@@ -104,6 +105,18 @@ class DeepLabV1(nn.Module):
         return total
 
 
+class DeepLabV1LargeFOV(_DeepLabV1):
+    """20,505,429 parameters for 21 classes; 62.25 mIoU on VOC 2012 val without CRF."""
+
+    name, multi_scale = "deeplab_v1_largefov", False
+
+
+class DeepLabV1MSc(_DeepLabV1):
+    """21,711,550 parameters for 21 classes; 64.21 mIoU on VOC 2012 val without CRF."""
+
+    name, multi_scale = "deeplab_v1_msc", True
+
+
 def _branch(ins: int, classes: int) -> nn.Sequential:
     """A head of MSc: Gaussian weights of deviation 0.001, for scores 0.01, as in the release."""
     branch = nn.Sequential(
@@ -120,25 +133,3 @@ def _branch(ins: int, classes: int) -> nn.Sequential:
             nn.init.normal_(layer.weight, std=0.01 if layer is branch[-1] else 0.001)
             nn.init.zeros_(layer.bias)
     return branch
-
-
-def deeplab_v1_largefov(
-    classes: int,
-    encoder: str | None = None,
-    weights: str | Path | None = None,
-    output_stride: int = 8,
-    caffe: bool = False,
-) -> DeepLabV1:
-    """20,505,429 parameters for 21 classes; 62.25 mIoU on VOC 2012 val without CRF."""
-    return DeepLabV1(classes, encoder, weights, False, output_stride, caffe)
-
-
-def deeplab_v1_msc(
-    classes: int,
-    encoder: str | None = None,
-    weights: str | Path | None = None,
-    output_stride: int = 8,
-    caffe: bool = False,
-) -> DeepLabV1:
-    """21,711,550 parameters for 21 classes; 64.21 mIoU on VOC 2012 val without CRF."""
-    return DeepLabV1(classes, encoder, weights, True, output_stride, caffe)

@@ -61,7 +61,7 @@ class DeepLabV2(nn.Module):
         if encoder is None:
             self.settings["caffe"] = caffe
             self.encoder = AtrousVGG16(weights, _RATES, caffe=caffe)
-            self.scores = nn.ModuleList(nn.Conv2d(1024, classes, 1) for _ in _RATES)
+            self.scores = nn.ModuleList(nn.Conv2d(self.encoder.channels[-1], classes, 1) for _ in _RATES)
         else:
             self.settings["output_stride"] = output_stride
             self.encoder = build_encoder(encoder, weights, output_stride)

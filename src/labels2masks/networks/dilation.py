@@ -59,7 +59,7 @@ class _Dilated(nn.Module):
         self.settings = {} if encoder else {"caffe": caffe}
         if encoder is None:
             self.encoder, self.grid = _front_end(weights, caffe)
-            self.head, width = nn.Identity(), 4096
+            self.head, width = nn.Identity(), self.encoder.channels[-1]
         else:
             self.encoder = build_encoder(encoder, weights, output_stride=8)
             self.grid, ins = self.encoder.grids[-1], self.encoder.channels[-1]
@@ -148,5 +148,5 @@ def _front_end(weights: str | Path | None, caffe: bool) -> tuple[VGG16, Grid]:
         elif isinstance(layer, nn.MaxPool2d):
             grid = grid.after(2, 2)
             grids.append(grid)
-    vgg.grids, vgg.channels = (*grids, grid), (64, 128, 256, 4096)
+    vgg.grids, vgg.channels = (*grids, grid), (*vgg.channels[:3], vgg.channels[-1])
     return vgg, grid
