@@ -11,7 +11,7 @@ import torch
 
 from labels2masks import networks
 from labels2masks.classes import Classes
-from labels2masks.deployment.onnx import check, export, to_onnx
+from labels2masks.deployment.onnx import _large_photos, check, export, to_onnx
 from labels2masks.errors import UsageError
 from labels2masks.networks.saved import save_network
 from labels2masks.prediction.model import load_model
@@ -65,6 +65,15 @@ def test_equal_networks_are_equal_bytes_and_another_network_is_refused(run: Path
         network.scores[0].weight[0] += 1
     with pytest.raises(RuntimeError, match="does not agree .* nothing was written"):
         check(model, network)
+
+
+@pytest.mark.parametrize(("size", "told"), [(None, True), (4096, True), (2048, False), (480, False)])
+def test_pooling_tile_by_tile_is_said_where_it_happens(size: int | None, told: bool) -> None:
+    with torch.device("meta"):
+        network = networks.build("parsenet", 3, "test_resnet")
+        local = networks.build("linear", 3, "test_resnet")
+    network.working_size = local.working_size = size
+    assert _large_photos(local) is None and (_large_photos(network) is not None) is told
 
 
 def test_missing_run(tmp_path: Path) -> None:

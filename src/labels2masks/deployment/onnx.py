@@ -8,7 +8,8 @@
 
 Mean, standard deviation, padding, upsampling and arg-max are inside. Shrinking to `working_size` is not: it would tie
 the file to one way of resizing. A caller shrinks a larger photo first and takes the mask of the whole photo
-from `scores` and the grid; `labels2masks.load_model` does so, and gives the masks that the run itself gives.
+from `scores` and the grid; `labels2masks.load_model` does so, and gives the masks that the run itself gives. One
+exception is told at the export (`large_photos`): what is seen in tiles is pooled tile by tile, not over the photo.
 
 Legend: N = images, C = classes, H, W = pixels, h, w = cells.
 """
@@ -29,6 +30,7 @@ from ..errors import UsageError
 from ..files import write_atomically
 from ..kernels.upsample import upsample
 from ..networks.saved import KEY, describe, load_network
+from ..prediction.tiles import TILE
 
 OPSET = 20
 # Height and width of the pictures on which a file must agree with the network before it is written.
@@ -40,14 +42,15 @@ def export(run, onnx: Path | str) -> dict:
 
     The file is checked first with onnxruntime at three sizes: scores within 1e-4 of the largest, and the same class
     wherever the two best scores are further apart than that. Equal networks give equal bytes.
-    Returns {"onnx": path, "bytes", "opset", "sizes", "largest_difference", "equal_pixels"}.
+    Returns {"onnx": path, "bytes", "opset", "sizes", "largest_difference", "equal_pixels", "large_photos": None, or in
+    what the masks of photos that are seen in tiles can differ from the run's}.
     Raises UsageError where onnx or onnxruntime are missing, RuntimeError where the file does not agree.
     """
     network, info = load_network(getattr(run, "folder", run))
     model = to_onnx(network, info)
     agreement = check(model, network)
     path = write_atomically(onnx, model)
-    return {"onnx": str(path), "bytes": len(model), "opset": OPSET, **agreement}
+    return {"onnx": str(path), "bytes": len(model), "opset": OPSET, **agreement, "large_photos": _large_photos(network)}
 
 
 class Deployed(nn.Module):
@@ -131,6 +134,12 @@ def check(model: bytes, network: nn.Module) -> dict:
         largest, equal, pixels = max(largest, difference), equal + int(same.sum()), pixels + same.numel()
     sizes = [list(s) for s in CHECKED_SIZES]
     return {"sizes": sizes, "largest_difference": largest, "equal_pixels": equal / pixels}
+
+
+def _large_photos(network: nn.Module) -> str | None:
+    if network.finite_field or (network.working_size is not None and network.working_size <= TILE):
+        return None
+    return f"above {TILE} px the file pools over each tile, the run over the whole photo: predict those from the run"
 
 
 def _picture(height: int, width: int) -> Tensor:
