@@ -182,3 +182,67 @@ def test_objects_of_several_sizes(
     assert [row["context"] for row in rows] == list(sizes.WAYS) and rows[0]["parameters"] == rows[3]["parameters"]
     path = sizes.shown(rows, tmp_path)
     assert path.read_text(encoding="utf-8").startswith("<?xml") and "3 to 10 % (" in capsys.readouterr().out
+
+
+def test_getting_resolution_back(script, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    back = script("getting_resolution_back")
+    data, tiny = l2m.open(tiny_dataset), {"steps": 2, "batch": 2, "crop": (32, 32), "size": 64}
+    rows = back.measured(data, (0,), "test_efficientnet", None, **tiny)
+    by_way = {row["way"]: row for row in rows}
+    assert tuple(by_way) == back.WAYS and all(0 <= row["mIoU"] <= 100 for row in rows)
+    plain, learned = by_way["interpolation"], by_way["learned deconvolution"]
+    assert learned["parameters"] - plain["parameters"] == (3 * 63) ** 2
+    assert all(by_way[way]["parameters"] == plain["parameters"] for way in ("fixed deconvolution", "shift-and-stitch"))
+    assert by_way["shift-and-stitch"]["MACs"] == 16 * plain["MACs"]
+    # Of 48x64: maps of 16, 24, 32, 48 channels at strides 2 to 16; 3x3 windows take 4 bits for each channel and cell.
+    indices = 16 * 12 * 16 + 24 * 6 * 8 + 32 * 3 * 4 + 48 * 2 * 2
+    maps = 16 * 24 * 32 + 24 * 12 * 16 + 32 * 6 * 8 + 48 * 3 * 4
+    kept = [by_way[way]["kept"] for way in ("pooling indices", "skips, maps", "skips, scores", "dilation")]
+    assert kept == [indices // 2, 4 * maps, 4 * (32 * 6 * 8 + 48 * 3 * 4), 0]
+    path = back.shown(rows, tmp_path)
+    assert path.read_text(encoding="utf-8").count("<circle") == 0  # of one seed there is no spread
+    assert "shift-and-stitch" in capsys.readouterr().out
+
+
+def test_fixed_deconvolution_interpolates_and_stitching_is_dilation(script) -> None:
+    back, side = script("getting_resolution_back"), script("side_by_side")
+    torch.manual_seed(0)
+    maps = side.Maps("test_efficientnet", None)
+    plain, fixed = (side.on(maps, FCN32s(3, "test_efficientnet", ups=ups)) for ups in ("interpolated", "fixed"))
+    nn.init.normal_(plain.scores[0].weight)
+    fixed.load_state_dict(plain.state_dict(), strict=False)
+    images = torch.rand(1, 3, 160, 192) * 255
+    with torch.inference_mode():
+        enlarged = upsample(plain.eval()(images), plain.grid, 160, 192)
+        inner = (..., slice(32, 128), slice(32, 160))
+        assert torch.allclose(fixed.eval()(images)[inner], enlarged[inner], atol=1e-4)
+
+    block = nn.AvgPool2d(32)
+    block.grid, block.classes, block.smallest, block.working_size = Grid.square(32, 16), 3, 32, None
+    stitched = back.Stitched(block)
+    assert stitched.grid == Grid.square(8, -8)
+    dense = nn.functional.avg_pool2d(images, 32, stride=8)
+    assert torch.allclose(stitched(images)[:, :, 3:, 3:], dense[:, :, :17, :21], atol=1e-3)
+
+
+def test_is_shallow_fusion_enough(script, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    fusion, side = script("is_shallow_fusion_enough"), script("side_by_side")
+    data, tiny = l2m.open(tiny_dataset), {"steps": 2, "batch": 2, "crop": (32, 32), "size": 64}
+    rows = fusion.measured(data, (0, 1), "test_efficientnet", None, thin=("disc",), **tiny)
+    assert [row["strides"] for row in rows] == list(fusion.HEADS) * 2
+    fields = {row["strides"]: row["field"] for row in rows}
+    assert fields["8"] < fields["16"] < fields["8 + 16"] < fields["32"] < fields["8 + 16 + 32"]
+    for row in rows:
+        assert row["thin"] == row["disc"] and row["large"] == pytest.approx((row["background"] + row["box"]) / 2)
+    path = fusion.shown(rows, tmp_path, thin=("disc",))
+    assert path.read_text(encoding="utf-8").count("<circle") == 2 * 5 * (4 + 3)
+    assert "8 + 16 + 32" in capsys.readouterr().out
+
+    maps, images = side.Maps("test_efficientnet", None), torch.rand(1, 3, 70, 90) * 255
+    for strides, published in (((32,), FCN32s), ((32, 16, 8), FCN8s)):
+        ours, theirs = fusion.Fused(3, maps, strides).eval(), side.on(maps, published(3, "test_efficientnet")).eval()
+        nn.init.normal_(theirs.scores[-1].weight)
+        ours.load_state_dict(theirs.state_dict())
+        assert ours.grid == theirs.grid
+        with torch.inference_mode():
+            assert torch.equal(ours(images), theirs(images))
