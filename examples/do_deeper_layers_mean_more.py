@@ -95,7 +95,7 @@ class Probe:
 
 
 def measured(data: l2m.Dataset, val: str, weights: str | None, seed: int) -> list[dict[str, Any]]:
-    """A row for each layer, from the stem on. val: the split to score on. weights: "auto" or None = drawn from the seed.
+    """A row for each layer, from the stem on, scored on the split `val`. weights: "auto"; None = drawn from the seed.
 
     low, high: the middle 95 % of mIoU over resampled photos. shortcut: the layer's block adds its input to its result.
     """

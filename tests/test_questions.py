@@ -19,6 +19,7 @@ from labels2masks.errors import UsageError
 from labels2masks.evaluation.receptive_field import receptive_field
 from labels2masks.kernels.upsample import upsample
 from labels2masks.networks import FCN8s, FCN32s
+from labels2masks.sample import make_sample
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "questions.md"
@@ -246,3 +247,49 @@ def test_is_shallow_fusion_enough(script, tiny_dataset: Path, tmp_path: Path, ca
         assert ours.grid == theirs.grid
         with torch.inference_mode():
             assert torch.equal(ours(images), theirs(images))
+
+
+def test_larger_fields(script, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    larger = script("larger_fields")
+    data = l2m.open(make_sample(tmp_path / "sample", 4, 2))
+    run = {"size": 96, "crop": (64, 64), "steps": 1, "batch": 2}
+    names = ("1x1", "dilation 1, 1, 2, 3", "pool, three 3x3")
+    rows = larger.measure(data, 0, names, run, weights=None)
+    of = {row["context"]: row for row in rows}
+    assert [of[name]["field"] for name in names] == [27, 139, 139]
+    assert [of[name]["cells"] for name in names] == ["9x12", "9x12", "5x6"]
+    assert of["1x1"]["MACs"] == 4 * 64 * 64 * 9 * 12 and of["1x1"]["weights"] == 4 * (64 * 64 + 2 * 64)
+    assert all(0 < row["half"] <= row["nine tenths"] <= 191 and 0 <= row["mIoU"] <= 100 for row in rows)
+    assert of["1x1"]["nine tenths"] <= 27
+    for name in larger.EQUAL:
+        assert receptive_field(nn.Sequential(nn.Conv2d(3, 64, 1), larger.CONTEXTS[name]()))[-1].field == (15, 15)
+    for path in (larger.shown(rows, tmp_path), larger.at_equal_field(rows, tmp_path)):
+        assert path.read_text(encoding="utf-8").startswith("<?xml")
+    assert ["1x1", "27"] in [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    picture = np.asarray(Image.open(larger.over_photo(tmp_path / "photo", steps=1, weights=None)))
+    assert picture.shape[1] > 1000 and picture.std() > 30
+
+
+def test_do_deeper_layers_mean_more(script, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    deeper = script("do_deeper_layers_mean_more")
+    rng = np.random.default_rng(0)
+    units_PD, truth_P = rng.normal(3, 2, (400, 5)), rng.integers(-1, 3, 400)
+    units_PD[:, 0] += truth_P
+    probe = deeper.Probe(5, 3)
+    for part in (slice(0, 150), slice(150, 400)):
+        probe.add(torch.from_numpy(units_PD[part]).float(), torch.from_numpy(truth_P[part]))
+    kept_PD, which_PC = units_PD[truth_P >= 0], np.eye(3)[truth_P[truth_P >= 0]]
+    scaled_PD = (kept_PD - kept_PD.mean(axis=0)) / kept_PD.std(axis=0)
+    ridge_DD = scaled_PD.T @ scaled_PD / len(kept_PD) + deeper.RIDGE * np.eye(5)
+    expected_PC = scaled_PD @ np.linalg.solve(ridge_DD, scaled_PD.T @ which_PC / len(kept_PD)) + which_PC.mean(axis=0)
+    weight_DC, bias_C = probe.solved()
+    assert np.allclose(kept_PD @ weight_DC.numpy() + bias_C.numpy(), expected_PC, atol=1e-4)
+
+    data = l2m.open(make_sample(tmp_path / "sample", 5, 2))
+    rows = deeper.measured(data, "val", None, 0)
+    assert [row["layer"] for row in rows] == list(range(1, 18))
+    assert [row["stride"] for row in rows[::4]] == [2, 8, 16, 32, 32] and sum(row["shortcut"] for row in rows) == 9
+    assert [row["field"] for row in rows] == sorted(row["field"] for row in rows) and rows[0]["field"] == 3
+    assert all(5 < row["active"] < 95 and 0 <= row["mIoU"] <= 100 for row in rows)
+    assert deeper.shown([*rows, *({**row, "weights": "ImageNet"} for row in rows)], tmp_path).is_file()
+    assert ["1", "2", "32", "3"] in [line.split()[:4] for line in capsys.readouterr().out.splitlines()]
