@@ -105,3 +105,4 @@ def test_the_list_shows_paper_and_score() -> None:
     assert rows["deeplab_v1_msc"]["published"] == "64.21 mIoU, VOC 2012 val, no CRF"
     assert rows["deeplab_v1_msc"]["paper"] == "Chen et al., arXiv 1412.7062"
     assert rows["deeplab_v3_resnet101"]["runs"] == 2 and rows["everyday"]["published"] is None
+    assert rows["segnet_basic_layerwise"]["published"] is None  # an older paper than the network's score

@@ -30,8 +30,8 @@ RECIPES: dict[str, Callable[[], Settings | list[Settings]]] = {
 
 
 def available() -> list[dict[str, Any]]:
-    """One dictionary a recipe: name, network, encoder, runs (None = one), paper and published score of the network,
-    and what the recipe does."""
+    """One dictionary a recipe: name, network, encoder, runs (None = one), the network's paper, its published score
+    where the recipe has its name, and what the recipe does."""
     rows = []
     for name, recipe in RECIPES.items():
         *earlier, last = _stages(recipe)
@@ -42,7 +42,7 @@ def available() -> list[dict[str, Any]]:
                 "encoder": last.encoder,
                 "runs": len(earlier) + 1 if earlier else None,
                 "paper": NETWORKS[last.network].paper,
-                "published": NETWORKS[last.network].published,
+                "published": NETWORKS[name].published if name in NETWORKS else None,
                 "for": (recipe.__doc__ or "").partition("\n")[0],
             }
         )

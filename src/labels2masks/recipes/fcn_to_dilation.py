@@ -47,7 +47,7 @@ def fcn8s() -> list[Settings]:
 
 
 def fcn8s_at_once() -> Settings:
-    """Long et al. 2017: 8s in one stage of 300,000 photos; pool4 and pool3 are scaled down before their scores."""
+    """Long et al. 2017: 8s in one stage of 300,000 photos; pool4 and pool3 are scaled down. 65.4 mIoU."""
     changes = {"network": "fcn8s", "options": {"at_once": True}, "epochs": 300_000 / SBD_TRAIN}
     return fcn32s().model_copy(update=changes)
 
