@@ -124,7 +124,7 @@ def test_does_pooling_hurt(script, tiny_dataset: Path, tmp_path: Path, capsys: p
         assert network.grid.stride_y == (4 if way == "dilation" else 16)
         weights.add(sum(p.numel() for p in network.parameters()))
     assert len(weights) == 1
-    rows = hurt.measured(l2m.open(tiny_dataset), seed=0, moved=1, rate=3e-3, **TINY)
+    rows = hurt.measured(l2m.open(tiny_dataset), seed=0, every=4, rate=3e-3, **TINY)
     assert [row["way"] for row in rows] == list(hurt.WAYS) and all(0 <= v <= 100 for v in numbers_of(rows))
     path = hurt.shown([*rows, *({**row, "seed": 1} for row in rows)], tmp_path)
     out = capsys.readouterr().out
@@ -153,8 +153,8 @@ def test_objects_from_other_angles(script, tiny_dataset: Path, tmp_path: Path, c
     assert abs(shown[45,] - shown[0,]) < 60 and abs(shown[90,] - shown[0,]) < 60 and shown[40,] < 0.9 * shown[0,]
 
     settings = {**TINY, "encoder": "mobilenetv3_small_050", "weights": "none"}
-    rows = angles.measured(data, ("train", "val"), 0, 1, **settings)
-    assert [row["trained on photos"] for row in rows] == list(angles.WAYS) and len(numbers_of(rows)) == 3 * 11
+    rows = angles.measured(data, ("train", "val"), 0, 4, **settings)
+    assert [row["trained on photos"] for row in rows] == list(angles.WAYS) and len(numbers_of(rows)) == 3 * 10
     path = angles.shown(rows, tmp_path)
     assert path.read_text(encoding="utf-8").startswith("<?xml") and "turned and tilted" in capsys.readouterr().out
 
@@ -179,7 +179,7 @@ def test_objects_of_several_sizes(
 
     for way in sizes.WAYS:
         network_takes_sizes(sizes.built(way, 3, "mobilenetv3_small_050", None), [(33, 50)])
-    rows = sizes.measured(data, ("train", "val"), 0, encoder="mobilenetv3_small_050", weights="none", **TINY)
+    rows = sizes.measured(data, ("train", "val"), 0, encoder="mobilenetv3_small_050", weights=None, **TINY)
     assert [row["context"] for row in rows] == list(sizes.WAYS) and rows[0]["parameters"] == rows[3]["parameters"]
     path = sizes.shown(rows, tmp_path)
     assert path.read_text(encoding="utf-8").startswith("<?xml") and "3 to 10 % (" in capsys.readouterr().out
