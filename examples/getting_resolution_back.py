@@ -91,22 +91,25 @@ class Stitched(nn.Module):
         return scores_NChw[:, :, : whole(height, self.step), : whole(width, self.step)]
 
 
-def trained(data: Dataset, seed: int, encoder: str, weights: str | None, **how: Any) -> dict[str, nn.Module]:
-    """All ways by their names, those that learn after training."""
-    torch.manual_seed(seed)
+def learners(classes: int, encoder: str, weights: str | None) -> tuple[tuple[Maps, Maps], dict[str, nn.Module]]:
+    """(the frozen encoder, strided and dilated; the ways that learn, before they do)."""
     strided, dense = Maps(encoder, weights), Maps(encoder, weights, output_stride=8)
-    classes = len(data.classes)
     heads = {n: on(dense if n == "dilation" else strided, make(classes, encoder)) for n, make in LEARN.items()}
-    train_together((strided, dense), heads, data, "train", seed=seed, **how)
+    return (strided, dense), heads
+
+
+def all_ways(maps: tuple[Maps, Maps], heads: Mapping[str, nn.Module], encoder: str) -> dict[str, nn.Module]:
+    """Those that learn, and the three that take over what `interpolation` learnt."""
+    strided, dense = maps
     plain: Any = heads["interpolation"]
-    fixed: Any = on(strided, FCN32s(classes, encoder, ups="fixed"))
-    a_trous: Any = on(dense, DilatedFrontend(classes, encoder))
+    fixed: Any = on(strided, FCN32s(plain.classes, encoder, ups="fixed"))
+    a_trous: Any = on(dense, DilatedFrontend(plain.classes, encoder))
     for copy, scores in ((fixed, fixed.scores[0]), (a_trous, a_trous.scores)):
         copy.head.load_state_dict(plain.head.state_dict())
         scores.load_state_dict(plain.scores[0].state_dict())
         copy.working_size = plain.working_size
     more = {"fixed deconvolution": fixed, "shift-and-stitch": Stitched(plain), "the same by dilation": a_trous}
-    found = heads | more
+    found = {**heads, **more}
     return {way: found[way].eval() for way in WAYS}
 
 
@@ -116,7 +119,10 @@ def measured(
     """Rows of way and seed."""
     rows = []
     for seed in seeds:
-        for way, network in trained(data, seed, encoder, weights, **how).items():
+        torch.manual_seed(seed)
+        maps, heads = learners(len(data.classes), encoder, weights)
+        train_together(maps, heads, data, "train", seed=seed, **how)
+        for way, network in all_ways(maps, heads, encoder).items():
             found = score(network, data, "val")
             quality = {"mIoU": 100 * found["miou"], "boundary F1": 100 * found["boundary_f1"]}
             rows.append({"way": way, "seed": seed, **costs(network, how["size"] * 3 // 4, how["size"]), **quality})
@@ -158,7 +164,7 @@ def shown(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
     values = {key: {way: [row[key] for row in of[way]] for way in WAYS} for key in ("mIoU", "boundary F1")}
     fixed = {way: {key: of[way][0][key] for key in ("parameters", "kept", "MACs")} for way in WAYS}
     print(table([{"way": w, **fixed[w], **{key: spread(values[key][w]) for key in values}} for w in WAYS]))
-    left, top, step = 20.0, 60.0, 28.0
+    left, top, step = 20.0, 44.0, 28.0
     drawn: list[Content] = [words(left + x, top - 16, text, "strong", "end") for text, x in COLUMNS.values()]
     for k, way in enumerate(WAYS):
         y = top + step * (k + 0.5)

@@ -86,7 +86,7 @@ def dots(
         return left + width * (value - low) / (high - low)
 
     drawn: list[Content] = [words(left, top - 16, title, "strong")]
-    for tick in ticks(low, high, int(width / 70)):
+    for tick in ticks(low, high, int(width / 45)):
         drawn += [rule(x(tick), top, x(tick), bottom), words(x(tick), bottom + 12, f"{tick:g}", "faint", "middle")]
     for k, things in enumerate(rows.values()):
         for values, colour in zip(things, COLOURS, strict=False):
