@@ -6,15 +6,15 @@
 All but SegNet-Basic stand on tf_efficientnet_lite0 with ImageNet weights, and all are trained by the recipe `everyday`,
 so that they differ in their layers only: photos shrunk to a long side of 320, whole crops of 192x256 throughout,
 batch 4, float32, one thread. The last weights are scored on all 101 photos of val at full size. Heads whose papers
-have stride 8 stand at 16 here, as DeepLab v3's does: a step at 8 takes four times as long. The dilated networks keep 8.
-SegNet-Basic has a trunk of its own, no pretraining, and a step of seventeen times FCN's: it gets half of the steps.
+have stride 8 stand at 16 here, as DeepLab v3's does: a step at 8 takes four times as long. The dilated networks keep 8,
+and their context modules learn as in the paper, for as many steps more on the frozen scores of one front-end.
+SegNet-Basic has a trunk of its own, no pretraining, and a step of 17 times FCN's: it gets a quarter of the steps.
 
 One unit is one system with one seed. Its line is kept in the JSON file as soon as it is done; a unit that the file has
 is not run again. First comes one seed of every system, then the further seeds of those whose order is claimed (PAIRS).
 
 none_16      the trunk at stride 16 and a 1x1 convolution: what all that stand at 16 have without their heads.
-*_after      experiments, run when named: as many steps once more, from the dilated front-end's run of that seed, of the
-             front-end itself, of the context module on its frozen scores (the paper's way), and of both together.
+EXPERIMENTS  run when named: front-end and context learn together from the start; the front-end learns on, alone.
 --published  no training: images a second, parameters and multiply-adds of the papers' own forms, random weights.
 
 Seconds are of the process, so that other programs on the machine hardly count. One photo is 480x360.
@@ -59,8 +59,9 @@ TIMED = 5
 
 @dataclass(frozen=True)
 class System:
-    """share: of the steps. after: the system whose run of the same seed this one goes on from; frozen: parts that then
-    do not learn. memory_format: the faster one; where depthwise convolutions are dilated most, contiguous."""
+    """share: of the steps. after: the system whose run with seed 0 this one goes on from, whatever its own seed;
+    frozen: parts that then do not learn. memory_format: the faster one, contiguous where the last stages are dilated.
+    """
 
     network: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -72,38 +73,35 @@ class System:
 
 
 _NONE_16 = {"network": "deeplab_v3_cascaded", "options": {"blocks": 0}}
-_FRONT_END = ("encoder", "head", "scores")
+_ON_FRONT_END: dict[str, Any] = {
+    "memory_format": "contiguous",
+    "after": "dilated_frontend",
+    "frozen": ("encoder", "head", "scores"),
+}
 
 AT_16 = {"output_stride": 16}
 SYSTEMS = {
     **{name: System(name) for name in ("fcn32s", "fcn16s", "fcn8s")},
     "none_16": System("deeplab_v3_cascaded", {"blocks": 0}),
     "deeplab_v3": System("deeplab_v3"),
-    "dilated_frontend": System("dilated_frontend", memory_format="contiguous"),
-    "dilated_context_basic": System("dilated_context_basic", memory_format="contiguous"),
-    **{
-        name: System(name)
-        for name in ("deeplab_v3_cascaded", "deeplab_v3plus", "refinenet", "unet", "segnet", "linear")
-    },
-    **{name: System(name, AT_16) for name in ("deeplab_v1_largefov", "deeplab_v1_msc", "deeplab_v2")},
+    **{name: System(name, AT_16) for name in ("deeplab_v2", "deeplab_v1_largefov", "deeplab_v1_msc")},
     **{name: System(name, AT_16) for name in ("parsenet", "pspnet")},
+    **{name: System(name) for name in ("deeplab_v3_cascaded", "deeplab_v3plus", "linear", "segnet", "unet")},
+    "refinenet": System("refinenet"),
     "image_pyramid_max": System("image_pyramid", _NONE_16),
     "image_pyramid_attention": System("image_pyramid", {**_NONE_16, "fusion": "attention"}),
-    "dilated_context_large": System("dilated_context_large", memory_format="contiguous"),
-    "segnet_basic": System("segnet_basic", encoder=None, share=0.5),
+    "dilated_frontend": System("dilated_frontend", memory_format="contiguous"),
+    **{name: System(name, **_ON_FRONT_END) for name in ("dilated_context_basic", "dilated_context_large")},
+    "segnet_basic": System("segnet_basic", encoder=None, share=0.25),
 }
 EXPERIMENTS = {
-    "frontend_after": System("dilated_frontend", memory_format="contiguous", after="dilated_frontend"),
-    "context_basic_after": System(
-        "dilated_context_basic", memory_format="contiguous", after="dilated_frontend", frozen=_FRONT_END
-    ),
-    "context_basic_together_after": System(
-        "dilated_context_basic", memory_format="contiguous", after="dilated_frontend"
-    ),
+    "dilated_context_at_once": System("dilated_context_basic", memory_format="contiguous"),
+    "dilated_frontend_twice": System("dilated_frontend", memory_format="contiguous", after="dilated_frontend"),
 }
 PAIRS = [
     ("fcn32s", "fcn16s"),
     ("fcn16s", "fcn8s"),
+    ("none_16", "deeplab_v2"),
     ("none_16", "deeplab_v3"),
     ("dilated_frontend", "dilated_context_basic"),
 ]
@@ -172,7 +170,7 @@ def unit(name: str, seed: int, steps: int, planned: tuple[l2m.Dataset, Plan], ou
     """Train one system, time it, score it."""
     data, plan = planned
     system = {**SYSTEMS, **EXPERIMENTS}[name]
-    weights = str(out / f"{system.after}-{steps}-{seed}") if system.after else "auto"
+    weights = str(out / f"{system.after}-{steps}-0") if system.after else "auto"
     own = {key: getattr(system, key) for key in ("network", "options", "encoder", "memory_format", "frozen")}
     settings = with_settings(plan.settings, {**own, "weights": weights, "seed": seed})
     trained = round(system.share * steps)
@@ -193,6 +191,7 @@ def unit(name: str, seed: int, steps: int, planned: tuple[l2m.Dataset, Plan], ou
         "seed": seed,
         "steps": steps,
         "steps_trained": trained,
+        "after": system.after,
         "batch": settings.batch,
         "crop": settings.crop,
         "size": settings.size,
@@ -245,15 +244,20 @@ def photo_seconds(network: nn.Module, timed: int = TIMED) -> float:
 
 def differences(rows: Sequence[dict[str, Any]], steps: int) -> str:
     """For each pair: mIoU and boundary F1 of the second less the first, seed by seed."""
-    by_key = {_key(r): r for r in rows}
+    of = {(r["settings"]["system"], r["settings"].get("seed")): r for r in rows if r["settings"].get("steps") == steps}
     lines = []
     for without, better in PAIRS:
-        both = [(by_key.get((without, s, steps)), by_key.get((better, s, steps))) for s in range(len(rows))]
-        pairs = [(a, b) for a, b in both if a and b]
-        miou = ", ".join(f"{b['value'] - a['value']:+.1f}" for a, b in pairs)
-        edges = (100 * (b["settings"]["boundary_f1"] - a["settings"]["boundary_f1"]) for a, b in pairs)
+        seconds = [r for (system, _), r in sorted(of.items()) if system == better]
+        pairs = [(of.get((without, _compared(r, without))), r) for r in seconds]
+        miou = ", ".join(f"{b['value'] - a['value']:+.1f}" for a, b in pairs if a)
+        edges = (100 * (b["settings"]["boundary_f1"] - a["settings"]["boundary_f1"]) for a, b in pairs if a)
         lines.append(f"{better} - {without}: mIoU {miou}; boundary F1 {', '.join(f'{d:+.1f}' for d in edges)}")
     return "\n".join(lines)
+
+
+def _compared(row: dict[str, Any], without: str) -> int:
+    """The seed of the other run of a pair: its own, or that of the run that it went on from."""
+    return 0 if row["settings"]["after"] == without else row["settings"]["seed"]
 
 
 def line(row: dict[str, Any]) -> str:
