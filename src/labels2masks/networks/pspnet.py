@@ -16,11 +16,13 @@ the outermost parts on the outermost cells, as in the release.
 
 ResNet's units are all dilated, with strides in the 3x3, as in the authors' own training code (`encoders.dilation`).
 
-Legend: N = images, C = classes, D = channels, h, w = cells, b = parts a side.
+Legend: N = images, C = classes, D = channels, h, w = cells, b = parts a side, B = all b one after the other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -75,18 +77,19 @@ class PSPNet(nn.Module):
         return [(1.0, self._scores(maps[-1]), self.grid), second]
 
     def _scores(self, maps_NDhw: Tensor) -> Tensor:
-        views = [maps_NDhw]
-        for count, reduce in zip(PARTS, self.parts, strict=True):
-            means_NDbb = reduce(means_of_parts(maps_NDhw, count))
-            views.append(at_cells(means_NDbb, maps_NDhw))
+        means = [reduce(m) for reduce, m in zip(self.parts, means_of_parts(maps_NDhw), strict=True)]
+        views = [maps_NDhw, *(at_cells(means_NDbb, maps_NDhw) for means_NDbb in means)]
         return self.classifier(self.head(torch.cat(views, dim=1)))
 
 
-def means_of_parts(maps_NDhw: Tensor, count: int) -> Tensor:
-    """means_NDbb of count x count parts, b = count: adaptive average pooling for any size, also a symbolic one."""
-    rows_bh = _averaging(count, maps_NDhw.shape[2], maps_NDhw)
-    columns_bw = _averaging(count, maps_NDhw.shape[3], maps_NDhw)
-    return rows_bh @ maps_NDhw @ columns_bw.T
+def means_of_parts(maps_NDhw: Tensor, counts: Sequence[int] = PARTS) -> list[Tensor]:
+    """means_NDbb of b x b parts for every b: adaptive average pooling for any size, also a symbolic one."""
+    rows_Bh = torch.cat([_averaging(b, maps_NDhw.shape[2], maps_NDhw) for b in counts])
+    columns_Bw = torch.cat([_averaging(b, maps_NDhw.shape[3], maps_NDhw) for b in counts])
+    # Every b against every other, of which the diagonal is wanted: the large map is read once, not once for each b.
+    means_NDBB = rows_Bh @ maps_NDhw @ columns_Bw.T
+    ends = list(accumulate(counts))
+    return [means_NDBB[:, :, end - b : end, end - b : end] for b, end in zip(counts, ends, strict=True)]
 
 
 def at_cells(means_NDbb: Tensor, like_NDhw: Tensor) -> Tensor:
