@@ -129,17 +129,17 @@ def test_a_map_that_does_not_turn_shows_what_a_warp_shows(zoom, mirror):
     for _ in range(20):
         move = draw.uniform(-1.2, 1.2, 2) * zoom * np.array([100, 80])
         matrix_23 = np.array([[mirror * zoom, 0, move[0]], [0, zoom, move[1]]])
-        ours_HW3, moved_23 = _resized(photo_HW3, matrix_23, (48, 64))
+        ours_HW3, moved_23 = _resized(photo_HW3, matrix_23, (56, 80))
         assert np.abs(moved_23 - matrix_23).max() <= 0.5 + 1e-9
-        theirs_HW3 = _warped(photo_HW3, moved_23, (48, 64))
-        beyond_HW = cv2.warpAffine(np.zeros((80, 100), np.uint8), pixel_matrix(moved_23), (64, 48), borderValue=255)
+        theirs_HW3 = _warped(photo_HW3, moved_23, (56, 80))
+        beyond_HW = cv2.warpAffine(np.zeros((80, 100), np.uint8), pixel_matrix(moved_23), (80, 56), borderValue=255)
         inside_HW = cv2.dilate(beyond_HW, np.ones((3, 3))) == 0  # no colour from beyond the edges takes part
         apart = np.abs(ours_HW3.astype(int) - theirs_HW3)[inside_HW]
         assert apart.size == 0 or (np.percentile(apart, 99) <= 4 and apart.mean() < 1.5)
-        image_HW3, candidates = apply_map(photo_HW3, (Mask(ids_HW=ids_HW),), WORDS, matrix_23, (48, 64))
+        image_HW3, candidates = apply_map(photo_HW3, (Mask(ids_HW=ids_HW),), WORDS, matrix_23, (56, 80))
         assert np.array_equal(image_HW3, ours_HW3)
-        there = moved((Mask(ids_HW=ids_HW),), moved_23, 48, 64)
-        assert np.array_equal(candidates.labels(), rasterise(there, WORDS, 48, 64).labels())
+        there = moved((Mask(ids_HW=ids_HW),), moved_23, 56, 80)
+        assert np.array_equal(candidates.labels(), rasterise(there, WORDS, 56, 80).labels())
 
 
 def test_a_mask_of_another_size_is_refused(disc):

@@ -196,14 +196,7 @@ def _sets_of_ids(
     mask: Mask, shape: tuple[int, ...], vocabulary: Vocabulary
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """(ids_HW, id -> bool C for the ids that occur and state something). DataError for a wrong size, unknown ids."""
-    ids_HW, source = mask.ids_HW, vocabulary.source
-    if ids_HW is None:
-        raise ValueError("the mask must be loaded (ids_HW) before it is rasterised")
-    if ids_HW.shape != shape:
-        raise DataError(
-            f"{mask.path or 'mask'}: a mask of {ids_HW.shape[1]}x{ids_HW.shape[0]} pixels for an image of "
-            f"{shape[1]}x{shape[0]}; export it at the image's size"
-        )
+    ids_HW, source = check_size(mask, shape), vocabulary.source
     ids = set(_occurring(ids_HW).tolist())
     unknown = sorted(ids - set(source.file_ids) - source.void_ids)
     if unknown:
@@ -217,9 +210,22 @@ def _sets_of_ids(
     return ids_HW, {i: set_C for i, set_C in sets.items() if set_C.any()}
 
 
+def check_size(mask: Mask, shape: tuple[int, ...]) -> np.ndarray:
+    """The mask's ids_HW. DataError where they are not of this shape."""
+    ids_HW = mask.ids_HW
+    if ids_HW is None:
+        raise ValueError("the mask must be loaded (ids_HW) before it is rasterised")
+    if ids_HW.shape != shape:
+        raise DataError(
+            f"{mask.path or 'mask'}: a mask of {ids_HW.shape[1]}x{ids_HW.shape[0]} pixels for an image of "
+            f"{shape[1]}x{shape[0]}; export it at the image's size"
+        )
+    return ids_HW
+
+
 def _occurring(ids_HW: np.ndarray) -> np.ndarray:
     """The ids from 0 on that a mask holds, in order."""
-    if ids_HW.size and ids_HW.min() >= 0 and ids_HW.max() < 256:  # a histogram of bytes costs a third of a bincount
+    if ids_HW.size and ids_HW.min() >= 0 and ids_HW.max() < 256:  # a histogram of bytes is cheaper
         return np.flatnonzero(cv2.calcHist([ids_HW.astype(np.uint8)], [0], None, [256], [0, 256]))
     return np.flatnonzero(np.bincount(np.add(ids_HW, 1, dtype=np.intp).ravel())[1:])
 

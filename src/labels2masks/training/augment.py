@@ -22,6 +22,7 @@ from ..classes import Vocabulary
 from ..formats.dataset import Photo
 from ..labels import VOID_ROW, Candidates, Label, Mask, rasterise
 from ..labels.geometry import moved, pixel_matrix
+from ..labels.rasterise import check_size
 from .elastic import deformed, displacement, moved_labels
 from .settings import Augment
 
@@ -167,13 +168,17 @@ def _candidates(
     """What the labels of a photo of `shape` leave possible in the crop."""
     old_height, old_width = shape
     height, width = crop
-    if labels and all(isinstance(x, Mask) for x in labels):  # their candidates are warped, as cheaply as an image
+    masks = [x for x in labels if isinstance(x, Mask)]
+    for mask in masks:
+        check_size(mask, shape)
+    if masks and len(masks) == len(labels) and old_height * old_width <= 2 * height * width:
+        # A small photo with masks alone: its candidates are warped, which spares the crop a second count of ids.
         made = rasterise(labels, vocabulary, old_height, old_width)
         return made.mapped(lambda index_HW: _nearest(index_HW.astype(np.float32), matrix_23, crop, field_HW2))
     if field_HW2 is not None:
         return rasterise(moved_labels(labels, field_HW2, matrix_23), vocabulary, height, width, whole=False)
     outside_HW = None
-    if not any(isinstance(x, Mask) for x in labels):  # a mask says itself where there is no photo
+    if not masks:  # a mask says itself where there is no photo
         outside_HW = _nearest(np.ones(shape, np.uint8), matrix_23, crop) == 0
     corners_42 = np.array([[0, 0], [old_width, 0], [0, old_height], [old_width, old_height]], float)
     corners_42 = corners_42 @ matrix_23[:, :2].T + matrix_23[:, 2]
