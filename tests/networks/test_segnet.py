@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from contracts import network_becomes_onnx, network_contract, network_exports
+from contracts import network_contract, network_exports
 from safetensors.torch import save_file
 
 from labels2masks import networks
@@ -142,9 +142,3 @@ def test_basic_passes_the_contract(tmp_path: Path) -> None:
     torch.manual_seed(0)
     basic = networks.build("segnet_basic", 3, settings={"depth": 2})
     network_exports(basic)
-    network_becomes_onnx(basic)
-
-
-def test_family_becomes_onnx() -> None:
-    torch.manual_seed(0)
-    network_becomes_onnx(networks.build("segnet", 3, "test_resnet"))
