@@ -25,7 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from curves import mean, panel, spread
+from curves import panel, spread
 from experiment import photos, record
 from torch import Tensor, nn
 
@@ -196,29 +196,26 @@ def sums(counts_PCD: np.ndarray) -> np.ndarray:
 
 
 def shown(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
-    """Print the table and draw the picture."""
-    kinds = {"ImageNet": "ImageNet weights", "drawn": "drawn weights"}
-    of = {
-        kind: {str(r["layer"]): [s for s in rows if s["weights"] == kind and s["layer"] == r["layer"]] for r in rows}
-        for kind in kinds
-    }
+    """Print the table and draw the picture; a layer whose block has a shortcut is marked +."""
+    of: dict[str, dict[str, list[Mapping[str, Any]]]] = {"ImageNet": {}, "drawn": {}}
+    for row in rows:
+        of[row["weights"]].setdefault(f"{row['layer']}{'+' * row['shortcut']}", []).append(row)
     told = []
-    for layer, found in of["ImageNet"].items():
-        row = {"layer": layer} | {key: found[0][key] for key in ("shortcut", "stride", "units", "field")}
+    for layer, (first, *_) in of["ImageNet"].items():
+        line = {"layer": layer, **{key: first[key] for key in ("stride", "units", "field")}}
         for key in ("active", "mIoU"):
-            row |= {f"{key}, {kind}": spread([r[key] for r in of[kind][layer]]) for kind in kinds}
-        told.append(
-            row | {"95 % over photos": f"{mean([r['low'] for r in found]):.1f}-{mean([r['high'] for r in found]):.1f}"}
-        )
+            line |= {f"{key}, {kind}": spread([row[key] for row in of[kind][layer]]) for kind in of}
+        told.append(line | {"95 % over photos": f"{first['low']:.1f}-{first['high']:.1f}"})
     print(table(told))
-    curves = {
-        key: {
-            name: {layer: [r[key] for r in found] for layer, found in of[kind].items()} for kind, name in kinds.items()
+
+    def curves(key: str) -> dict[str, dict[str, list[float]]]:
+        return {
+            f"{kind} weights": {layer: [row[key] for row in found] for layer, found in of[kind].items()} for kind in of
         }
-        for key in ("active", "mIoU")
-    }
-    above = panel(46, 40, 560, 190, "units above 0, %", "", curves["active"])
-    below = panel(46, 310, 560, 190, "mIoU of a linear probe, %", "layer, from the stem on", curves["mIoU"])
+
+    above = panel(46, 40, 560, 190, "units above 0, %", "", curves("active"))
+    axis = "layer, from the stem on; + = its block has a shortcut"
+    below = panel(46, 310, 560, 190, "mIoU of a linear probe, %", axis, curves("mIoU"))
     picture = drawing(770, 550, "Active units and linear probes, layer by layer", above, below)
     return write_atomically(folder / "do_deeper_layers_mean_more.svg", standalone(picture))
 
