@@ -21,7 +21,16 @@ ORDER = [
 ]
 REACHES_DOWN = {"run"}  # its methods are short cuts to the verbs below; only its own imports are held to the order
 WITHOUT_TORCH = ("classes", "grid", "labels", "formats", "formats.open", "formats.splitting", "formats.convert")
-WITHOUT_TORCH += ("kernels", "kernels.upsample_argmax", "narrowing", "report.check", "cli", "listing", "diagnosis")
+WITHOUT_TORCH += (
+    "kernels",
+    "kernels.upsample_argmax",
+    "kernels.dense_crf",
+    "narrowing",
+    "report.check",
+    "cli",
+    "listing",
+    "diagnosis",
+)
 
 
 def imports(path: Path) -> set[str]:

@@ -38,6 +38,9 @@ _NAMES = {
     "predict_mask": "prediction:predict_mask",
     "predict_scores": "prediction:predict_scores",
     "load_model": "prediction:load_model",
+    "dense_crf": "kernels.dense_crf:dense_crf",
+    "dense_crf_batch": "kernels.dense_crf:dense_crf_batch",
+    "GaussianFilter": "kernels.gaussian_filter:GaussianFilter",
     # what they hand to each other
     "Classes": "classes:Classes",
     "Grid": "grid:Grid",

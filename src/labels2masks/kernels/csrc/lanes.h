@@ -13,6 +13,7 @@ constexpr int LANES = 8;
 typedef float Floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
 #define L2M_SELECT(mask, yes, no) ((mask) ? (yes) : (no))
+#define to_ints(floats) __builtin_convertvector(floats, ::l2m::Ints)
 
 #else
 
@@ -31,6 +32,8 @@ struct Lanes {
     friend Lanes operator*(Lanes a, Lanes b) { return each(a, b, [](T x, T y) { return T(x * y); }); }
     friend Lanes operator/(Lanes a, Lanes b) { return each(a, b, [](T x, T y) { return T(x / y); }); }
     friend Lanes operator|(Lanes a, Lanes b) { return each(a, b, [](T x, T y) { return T(x | y); }); }
+    friend Lanes operator<<(Lanes a, int by) { return each(a, a, [by](T x, T) { return T(uint32_t(x) << by); }); }
+    friend auto operator==(Lanes a, Lanes b) { return each(a, b, [](T x, T y) { return int32_t(-(x == y)); }); }
     friend auto operator>(Lanes a, Lanes b) { return each(a, b, [](T x, T y) { return int32_t(-(x > y)); }); }
     friend auto operator>=(Lanes a, Lanes b) { return each(a, b, [](T x, T y) { return int32_t(-(x >= y)); }); }
     friend auto operator<(Lanes a, Lanes b) { return each(a, b, [](T x, T y) { return int32_t(-(x < y)); }); }
@@ -45,6 +48,12 @@ Lanes<T> select(const Ints& mask, const Lanes<T>& yes, const Lanes<T>& no) {
     return out;
 }
 #define L2M_SELECT(mask, yes, no) select(mask, yes, no)
+
+inline Ints to_ints(const Floats& x) {
+    Ints out;
+    for (int l = 0; l < LANES; ++l) out.lane[l] = static_cast<int32_t>(x.lane[l]);
+    return out;
+}
 
 #endif
 

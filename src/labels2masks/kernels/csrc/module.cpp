@@ -3,11 +3,18 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <new>
 #include <optional>
 #include <stdexcept>
+#include <tuple>
+#include <vector>
 
+#include "mean_field.h"
+#include "permutohedral.h"
 #include "upsample_argmax.h"
 
 namespace nb = nanobind;
@@ -48,6 +55,73 @@ static void upsample_argmax(nb::ndarray<const float, nb::ndim<3>, nb::device::cp
     if (status == l2m::Status::bad_truth) throw std::domain_error("truth");
 }
 
+// The lattice over source points and, behind them, query points; none means the sources themselves.
+struct GaussianLattice {
+    GaussianLattice(Plain<const float, 2> sources_DP, std::optional<Plain<const float, 2>> queries_DQ) {
+        const int dims = int(sources_DP.shape(0));
+        if (dims < 1 || dims > l2m::MOST_DIMS || (queries_DQ && int(queries_DQ->shape(0)) != dims))
+            throw std::invalid_argument("the arrays do not fit each other");
+        sources = ptrdiff_t(sources_DP.shape(1));
+        queries = queries_DQ ? ptrdiff_t(queries_DQ->shape(1)) : sources;
+        first_query = queries_DQ ? sources : 0;
+        nb::gil_scoped_release released;
+        const auto builder = l2m::lattice_builder(dims, first_query + queries);
+        add(*builder, sources_DP.data(), dims, sources);
+        if (queries_DQ) add(*builder, queries_DQ->data(), dims, queries);
+        lattice = builder->finish();
+    }
+
+    static void add(l2m::LatticeBuilder& builder, const float* features_DP, int dims, ptrdiff_t points) {
+        constexpr ptrdiff_t chunk = 1024;
+        std::vector<float> planes(dims * chunk);
+        for (ptrdiff_t p = 0; p < points; p += chunk) {
+            const ptrdiff_t count = points - p < chunk ? points - p : chunk;
+            for (int k = 0; k < dims; ++k) std::copy_n(features_DP + k * points + p, count, planes.data() + k * chunk);
+            builder.add(planes.data(), chunk, int(count));
+        }
+    }
+
+    void filter(Plain<const float, 2> values, Plain<float, 2> out, bool transpose) const {
+        const ptrdiff_t from = transpose ? queries : sources, to = transpose ? sources : queries;
+        if (ptrdiff_t(values.shape(0)) != from || ptrdiff_t(out.shape(0)) != to || values.shape(1) != out.shape(1))
+            throw std::invalid_argument("the arrays do not fit each other");
+        nb::gil_scoped_release released;
+        l2m::filter(lattice, values.data(), transpose ? first_query : 0, from, out.data(), transpose ? 0 : first_query,
+                    to, int(values.shape(1)), transpose);
+    }
+
+    l2m::Lattice lattice;
+    ptrdiff_t sources, queries, first_query;
+};
+
+static void mean_field(Plain<const uint8_t, 3> image_HW3, Plain<const float, 3> probability_LHW,
+                       std::vector<int32_t> labels, float least,
+                       const std::vector<std::tuple<float, float, float>>& kernels, int iterations, int source_stride,
+                       std::optional<Plain<float, 3>> marginal_LHW, std::optional<Plain<int32_t, 2>> mask_HW) {
+    const size_t height = image_HW3.shape(0), width = image_HW3.shape(1), planes = probability_LHW.shape(0);
+    bool fits = image_HW3.shape(2) == 3 && probability_LHW.shape(1) == height && probability_LHW.shape(2) == width &&
+                !labels.empty() && iterations >= 0 && source_stride >= 1;
+    for (int32_t label : labels) fits &= label >= 0 && size_t(label) < planes;
+    if (marginal_LHW) {
+        for (int axis = 0; axis < 3; ++axis) fits &= marginal_LHW->shape(axis) == probability_LHW.shape(axis);
+    }
+    if (mask_HW) fits &= mask_HW->shape(0) == height && mask_HW->shape(1) == width;
+    if (!fits) throw std::invalid_argument("the arrays do not fit each other");
+    l2m::MeanField job = {
+        image_HW3.data(), int(height), int(width), probability_LHW.data(), std::move(labels), least, {}, iterations,
+        source_stride, marginal_LHW ? marginal_LHW->data() : nullptr, mask_HW ? mask_HW->data() : nullptr,
+    };
+    for (const auto& [weight, sigma_xy, sigma_rgb] : kernels) job.kernels.push_back({weight, sigma_xy, sigma_rgb});
+    l2m::MeanFieldStatus status;
+    {
+        nb::gil_scoped_release released;
+        status = l2m::mean_field(job);
+    }
+    if (status == l2m::MeanFieldStatus::bad_probability) throw std::domain_error("probability");
+    if (status == l2m::MeanFieldStatus::no_mass) throw std::domain_error("mass");
+    if (status == l2m::MeanFieldStatus::too_large) throw std::domain_error("labels");
+}
+
 NB_MODULE(_kernels, m) {
     m.doc() = "CPU kernels of labels2masks; call them through labels2masks.kernels.";
     m.def("variant", &l2m::variant, "The instruction set that the hot functions use on this machine.");
@@ -56,4 +130,12 @@ NB_MODULE(_kernels, m) {
           nb::arg("confidence_HW").none().noconvert(), nb::arg("truth_HW").none(),
           nb::arg("confusion_CC").none().noconvert(), nb::arg("threads"),
           "Fill mask, confidence and confusion matrix; raises ValueError 'score' or 'truth' for values out of range.");
+    nb::class_<GaussianLattice>(m, "GaussianLattice")
+        .def(nb::init<Plain<const float, 2>, std::optional<Plain<const float, 2>>>(), nb::arg("sources_DP"),
+             nb::arg("queries_DQ").none())
+        .def("filter", &GaussianLattice::filter, nb::arg("values"), nb::arg("out").noconvert(), nb::arg("transpose"));
+    m.def("mean_field", &mean_field, nb::arg("image_HW3"), nb::arg("probability_LHW"), nb::arg("labels"),
+          nb::arg("least"), nb::arg("kernels"), nb::arg("iterations"), nb::arg("source_stride"),
+          nb::arg("marginal_LHW").none().noconvert(), nb::arg("mask_HW").none().noconvert(),
+          "Fill marginals or mask; raises ValueError 'probability', 'mass' or 'labels' for what can not be used.");
 }

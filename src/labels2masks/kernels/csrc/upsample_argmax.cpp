@@ -10,6 +10,7 @@
 #include "upsample_argmax.h"
 
 #include "lanes.h"
+#include "processor.h"
 
 #include <algorithm>
 #include <atomic>
@@ -50,8 +51,7 @@ namespace baseline {
 #undef L2M_TARGET
 }  // namespace baseline
 
-#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
-#define L2M_HAS_AVX2 1
+#ifdef L2M_HAS_AVX2
 namespace avx2 {
 #define L2M_TARGET __attribute__((target("avx2")))
 #include "upsample_argmax_body.h"
@@ -68,8 +68,7 @@ struct Variant {
 
 Variant chosen() {
 #ifdef L2M_HAS_AVX2
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2")) return {"avx2", avx2::upsample_band};
+    if (use_avx2()) return {"avx2", avx2::upsample_band};
 #endif
     return {"baseline", baseline::upsample_band};
 }

@@ -1,0 +1,268 @@
+// Mean field inference in a fully connected CRF with Potts labels and Gaussian kernels
+// (Kraehenbuehl and Koltun 2011, algorithm 1), fused. For pixel i and label l, one iteration is
+//     Q_i(l) = P_i(l) exp(sum over kernels of weight * n_i sum_j K_ij n_j Q_j(l)) / (the same, summed over l)
+// with P the probabilities given (their logarithms, negative, are the unary energies) and n_i = (sum_j K_ij)^-1/2. The
+// sums over j are the permutohedral lattice's splat, blur and slice, and include j = i.
+//
+// What makes it fast:
+//   1. One pass over the pixels an iteration. Each reads its messages from the blurred lattices (slice),
+//      gets its new marginals, and adds them to the next lattices (splat) at once; marginals
+//      are not stored. n_i is part of the weights, the kernel's weight part of the last blur, and with the
+//      probabilities as a factor no logarithm is ever taken.
+//   2. Pixels are numbered in tiles of 32x32, so the vertices that a tile meets stay in the first caches.
+//   3. All labels of a pixel or vertex lie side by side in rows of whole vectors.
+//   4. With source_stride 2 only every second pixel of every second row sends messages, n is taken over those alone,
+//      and only the last iteration visits all pixels. The lattice is that of all pixels.
+// One thread: images are independent, so many of them are shared among threads by the caller, without any barrier.
+#include "mean_field.h"
+
+#include "lanes.h"
+#include "permutohedral.h"
+#include "processor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace l2m {
+namespace {
+
+constexpr int TILE = 32;
+constexpr float MOST_PROBABILITY = 1.001f;
+constexpr float SAFE_WEIGHT = 20.0f;  // kernels that weigh less in sum keep exp() within float's range
+
+struct Message {  // one kernel as a sweep sees it
+    const int32_t *simplex_P, *start_Sv;  // start: where a vertex' row begins in a table
+    const float* weight_Pv;
+    int corners;
+    float *blurred, *splatted;  // tables of the last iteration and of the next
+};
+
+struct Sweep {
+    std::vector<Message> messages;
+    bool receives, careful;
+};
+
+using Update = void (*)(const Sweep&, ptrdiff_t first, int step, int points, int vectors, const float* unary,
+                        float* marginal);
+using Splat = void (*)(const Sweep&, ptrdiff_t first, int step, int points, int vectors, const float* marginal);
+
+struct Variant {
+    Update update;
+    Splat splat;
+    bool (*load_row)(const MeanField&, int y, int x0, int step, int count, int width, float* rows);
+    void (*save_row)(const MeanField&, int y, int x0, int count, int width, const float* rows);
+};
+
+namespace baseline {
+#define L2M_TARGET
+#include "rows_body.h"
+#include "mean_field_body.h"
+#undef L2M_TARGET
+}  // namespace baseline
+
+#ifdef L2M_HAS_AVX2
+namespace avx2 {
+#define L2M_TARGET __attribute__((target("avx2,fma")))
+#include "rows_body.h"
+#include "mean_field_body.h"
+#undef L2M_TARGET
+}  // namespace avx2
+#endif
+
+Variant chosen(int vectors) {
+#ifdef L2M_HAS_AVX2
+    if (use_avx2()) return avx2::variant_for(vectors);
+#endif
+    return baseline::variant_for(vectors);
+}
+
+struct Tile {
+    int y0, y1, x0, x1;
+    ptrdiff_t first;  // number of its top left pixel; the others follow row by row
+    ptrdiff_t at(int y, int x) const { return first + static_cast<ptrdiff_t>(y - y0) * (x1 - x0) + (x - x0); }
+};
+
+std::vector<Tile> tiles(int height, int width) {
+    std::vector<Tile> all;
+    ptrdiff_t first = 0;
+    for (int y = 0; y < height; y += TILE) {
+        for (int x = 0; x < width; x += TILE) {
+            all.push_back({y, std::min(y + TILE, height), x, std::min(x + TILE, width), first});
+            first += static_cast<ptrdiff_t>(all.back().y1 - y) * (all.back().x1 - x);
+        }
+    }
+    return all;
+}
+
+int next_multiple(int x, int of) { return (x + of - 1) / of * of; }
+
+Lattice lattice_of(const MeanField& job, const Gaussian& kernel, const std::vector<Tile>& tiles) {
+    const int dims = kernel.sigma_rgb > 0 ? 5 : 2;
+    const auto builder = lattice_builder(dims, static_cast<ptrdiff_t>(job.height) * job.width);
+    constexpr ptrdiff_t plane = TILE * TILE;
+    std::vector<float> features(5 * plane);
+    float colour[256];
+    for (int i = 0; i < 256; ++i) colour[i] = static_cast<float>(i) / kernel.sigma_rgb;
+    for (const Tile& tile : tiles) {
+        int p = 0;
+        for (int y = tile.y0; y < tile.y1; ++y) {
+            const uint8_t* rgb = job.image_HW3 + 3 * (static_cast<ptrdiff_t>(y) * job.width + tile.x0);
+            for (int x = tile.x0; x < tile.x1; ++x, ++p, rgb += 3) {
+                features[p] = static_cast<float>(x) / kernel.sigma_xy;
+                features[p + plane] = static_cast<float>(y) / kernel.sigma_xy;
+                for (int c = 0; c < dims - 2; ++c) features[p + (2 + c) * plane] = colour[rgb[c]];
+            }
+        }
+        builder->add(features.data(), plane, p);
+    }
+    return builder->finish();
+}
+
+// n_i into the weights: what a pixel sends and what it receives are both multiplied with it.
+void normalise(Lattice& lattice, const std::vector<uint8_t>& is_source_P) {
+    const std::vector<float> mass_P = filter_ones(lattice, is_source_P.empty() ? nullptr : is_source_P.data());
+    float* weight = lattice.weight_Pv.data();
+    for (float mass : mass_P) {
+        const float n = 1.0f / std::sqrt(mass + 1e-20f);
+        for (int c = 0; c < lattice.corners(); ++c) *weight++ *= n;
+    }
+}
+
+class Inference {
+public:
+    explicit Inference(const MeanField& job)
+        : job_(job), tiles_(tiles(job.height, job.width)), labels_(static_cast<int>(job.labels.size())),
+          vectors_((labels_ + LANES - 1) / LANES), width_(static_cast<ptrdiff_t>(vectors_) * LANES),
+          variant_(chosen(vectors_)) {}
+
+    MeanFieldStatus run() {
+        if (labels_ > MOST_LABELS || !build()) return MeanFieldStatus::too_large;
+        const ptrdiff_t stride = job_.source_stride;
+        const ptrdiff_t rows = (job_.height + stride - 1) / stride, columns = (job_.width + stride - 1) / stride;
+        // load_row writes whole blocks of pixels: room for the last.
+        Buffer unary(job_.iterations ? (rows * columns + LANES) * width_ : 0);
+        for (int iteration = 0; iteration < job_.iterations; ++iteration) {
+            const MeanFieldStatus status = visit_sources(unary.data(), iteration == 0);
+            if (status != MeanFieldStatus::fine) return status;
+            blur_all();
+        }
+        return visit_all();
+    }
+
+private:
+    // The lattices, normalised, and two tables of values for each. False where a table has more than 2^31 numbers.
+    bool build() {
+        std::vector<uint8_t> is_source_P;
+        if (job_.source_stride > 1) {
+            is_source_P.resize(static_cast<size_t>(job_.height) * job_.width);
+            for (const Tile& tile : tiles_) {
+                each_source_row(tile, [&](int y, int x0, int count) {
+                    for (int i = 0; i < count; ++i) is_source_P[tile.at(y, x0 + i * job_.source_stride)] = 1;
+                });
+            }
+        }
+        float weight = 0;
+        for (const Gaussian& kernel : job_.kernels) {
+            lattices_.push_back(lattice_of(job_, kernel, tiles_));
+            normalise(lattices_.back(), is_source_P);
+            if ((lattices_.back().vertices + ptrdiff_t{1}) * width_ > INT32_MAX) return false;
+            weight += kernel.weight;
+        }
+        for (Lattice& lattice : lattices_) {
+            for (int32_t& row : lattice.row_Sv) row *= static_cast<int32_t>(width_);
+            tables_.emplace_back(table_size(lattice));
+            tables_.emplace_back(table_size(lattice));
+            float *one = tables_[tables_.size() - 2].data(), *other = tables_.back().data();
+            sweep_.messages.push_back({lattice.simplex_P.data(), lattice.row_Sv.data(), lattice.weight_Pv.data(),
+                                       lattice.corners(), one, other});
+        }
+        sweep_.careful = weight > SAFE_WEIGHT;
+        return true;
+    }
+
+    size_t table_size(const Lattice& lattice) const { return (static_cast<size_t>(lattice.vertices) + 1) * width_; }
+
+    template <typename F>
+    void each_source_row(const Tile& tile, F visit) const {
+        const int stride = job_.source_stride, x0 = next_multiple(tile.x0, stride);
+        const int count = (tile.x1 - x0 + stride - 1) / stride;
+        for (int y = next_multiple(tile.y0, stride); y < tile.y1 && count > 0; y += stride) visit(y, x0, count);
+    }
+
+    // Messages received (but for the first time), marginals, messages sent.
+    MeanFieldStatus visit_sources(float* unary, bool first) {
+        sweep_.receives = !first;
+        Buffer marginal(TILE * width_);
+        for (size_t k = 0; k < lattices_.size(); ++k) {
+            std::fill_n(sweep_.messages[k].splatted, table_size(lattices_[k]), 0.0f);
+        }
+        MeanFieldStatus status = MeanFieldStatus::fine;
+        for (const Tile& tile : tiles_) {
+            each_source_row(tile, [&](int y, int x0, int count) {
+                if (first && status == MeanFieldStatus::fine) status = load(y, x0, job_.source_stride, count, unary);
+                const ptrdiff_t p = tile.at(y, x0);
+                variant_.update(sweep_, p, job_.source_stride, count, vectors_, unary, marginal.data());
+                variant_.splat(sweep_, p, job_.source_stride, count, vectors_, marginal.data());
+                unary += count * width_;
+            });
+            if (status != MeanFieldStatus::fine) return status;
+        }
+        return status;
+    }
+
+    void blur_all() {
+        for (size_t k = 0; k < lattices_.size(); ++k) {
+            Message& message = sweep_.messages[k];
+            const float factor = job_.kernels[k].weight * lattices_[k].scale();
+            const float* result = blur(lattices_[k], message.splatted, message.blurred, vectors_, false, factor);
+            if (result == message.splatted) std::swap(message.splatted, message.blurred);
+        }
+    }
+
+    // Messages received and marginals, to the caller.
+    MeanFieldStatus visit_all() {
+        sweep_.receives = job_.iterations > 0;
+        Buffer buffer((TILE + LANES) * width_);
+        float* rows = buffer.data();
+        for (const Tile& tile : tiles_) {
+            const int count = tile.x1 - tile.x0;
+            for (int y = tile.y0; y < tile.y1; ++y) {
+                const MeanFieldStatus status = load(y, tile.x0, 1, count, rows);
+                if (status != MeanFieldStatus::fine) return status;
+                variant_.update(sweep_, tile.at(y, tile.x0), 1, count, vectors_, rows, rows);
+                if (job_.marginal_LHW) variant_.save_row(job_, y, tile.x0, count, static_cast<int>(width_), rows);
+                if (!job_.mask_HW) continue;
+                int32_t* mask = job_.mask_HW + static_cast<ptrdiff_t>(y) * job_.width + tile.x0;
+                for (int i = 0; i < count; ++i) mask[i] = job_.labels[likeliest(rows + i * width_)];
+            }
+        }
+        return MeanFieldStatus::fine;
+    }
+
+    MeanFieldStatus load(int y, int x0, int step, int count, float* rows) const {
+        const bool good = variant_.load_row(job_, y, x0, step, count, static_cast<int>(width_), rows);
+        if (!good) return MeanFieldStatus::bad_probability;
+        for (int i = 0; i < count && !(job_.least > 0); ++i) {
+            if (!(rows[i * width_ + likeliest(rows + i * width_)] > 0)) return MeanFieldStatus::no_mass;
+        }
+        return MeanFieldStatus::fine;
+    }
+
+    ptrdiff_t likeliest(const float* row) const { return std::max_element(row, row + labels_) - row; }
+
+    const MeanField& job_;
+    const std::vector<Tile> tiles_;
+    const int labels_, vectors_;
+    const ptrdiff_t width_;
+    const Variant variant_;
+    std::vector<Lattice> lattices_;
+    std::vector<Buffer> tables_;
+    Sweep sweep_ = {};
+};
+
+}  // namespace
+
+MeanFieldStatus mean_field(const MeanField& job) { return Inference(job).run(); }
+
+}  // namespace l2m
