@@ -76,8 +76,9 @@ PRESETS = MappingProxyType(
 _FURTHEST = 2.0**16
 _SUBSAMPLED = 2.5
 """Smallest sigma, in pixels, for which every second pixel still samples a kernel."""
-_SMALL = 10_000
-"""Pixels up to which nothing is won by leaving sources out."""
+_SMALL = 60_000
+"""Pixels up to which all are sources: little time is won by fewer, and at 80x60 a quarter of them cost up to 5 % of
+the labels, against 0.1 to 0.2 % at 500x375."""
 
 
 def dense_crf(
