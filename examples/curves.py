@@ -26,9 +26,16 @@ def spread(values: Sequence[float]) -> str:
 
 
 def panel(
-    left: float, top: float, width: float, high: float, title: str, axis: str, curves: Mapping[str, Curve]
+    left: float,
+    top: float,
+    width: float,
+    high: float,
+    title: str,
+    axis: str,
+    curves: Mapping[str, Curve],
+    named: bool = True,
 ) -> list[Content]:
-    """Conditions in equal steps from `left` on; the names of the curves stand to the right of `width`."""
+    """Conditions in equal steps from `left` on; if `named`, the names of the curves stand to the right of `width`."""
     conditions = list(next(iter(curves.values())))
     every = [v for curve in curves.values() for values in curve.values() for v in values]
     low, ceiling = min(every), max(every)

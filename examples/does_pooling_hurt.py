@@ -130,10 +130,14 @@ def shown(rows: Sequence[dict[str, Any]], folder: Path) -> Path:
         print(table([{"way": way} | {c: spread(values[way][c]) for c in part} for way in WAYS]))
         print()
     shifts = {way: {c.removeprefix("shift "): values[way][c] for c in shifted} for way in WAYS}
-    quality = {way: {c: values[way][c] for c in columns[:2]} for way in WAYS}
-    left = panel(46, 40, 330, 250, "labels that follow a shift, %", "pixels right and down", shifts)
-    right = panel(590, 40, 150, 250, "quality, %", "", quality)
-    picture = drawing(900, 340, "Four ways to make maps smaller", left, right)
+    picture = drawing(
+        900,
+        340,
+        "Four ways to make maps smaller",
+        panel(46, 40, 330, 250, "labels that follow a shift, %", "pixels right and down", shifts, named=False),
+        panel(440, 40, 110, 250, "mIoU", "", {way: {"": values[way]["mIoU"]} for way in WAYS}, named=False),
+        panel(620, 40, 110, 250, "boundary F1", "", {way: {"": values[way]["boundary F1"]} for way in WAYS}),
+    )
     return write_atomically(folder / "does_pooling_hurt.svg", standalone(picture))
 
 

@@ -109,7 +109,7 @@ class Recorded:
     command: str
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name} {_plain(value)}" for name, value in self.settings.items())
+        told = ", ".join(f"{k} {tuple(v) if isinstance(v, list) else v}" for k, v in self.settings.items())
         return f"recorded by `{self.command}` at {self.commit} on {self.machine}: {told}"
 
 
@@ -137,7 +137,3 @@ def commit() -> str:
     """The short name of the commit in hand; "unknown" outside a checkout."""
     asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
     return asked.stdout.strip() or "unknown"
-
-
-def _plain(value: Any) -> str:
-    return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -61,7 +61,7 @@ class PartMeans(nn.Module):
         self.join = conv_bn_relu(ins + len(PARTS) * (ins // len(PARTS)), width, 3)
 
     def forward(self, maps_NDhw: Tensor) -> Tensor:
-        means = [reduce(means_of_parts(maps_NDhw, n)) for n, reduce in zip(PARTS, self.parts, strict=True)]
+        means = [reduce(m) for reduce, m in zip(self.parts, means_of_parts(maps_NDhw, PARTS), strict=True)]
         return self.join(torch.cat([maps_NDhw, *(at_cells(m, maps_NDhw) for m in means)], dim=1))
 
 

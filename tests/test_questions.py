@@ -96,7 +96,7 @@ def test_experiment_trains_scores_and_keeps(script, tiny_dataset: Path, monkeypa
         experiment.recorded("why")
     experiment.record("why", [{"pad": 1, "miou": 1 / 3}], {"steps": 20, "crop": (48, 64)})
     kept = experiment.recorded("why")
-    assert kept.rows == [{"pad": 1, "miou": 0.3333}] and "steps 20, crop 48x64" in str(kept)
+    assert kept.rows == [{"pad": 1, "miou": 0.3333}] and "steps 20, crop (48, 64)" in str(kept)
     assert "python examples/why.py" in str(kept) and kept.commit in str(kept)
     with pytest.raises(UsageError, match="no data set camvid"):
         experiment.photos("camvid")
@@ -183,6 +183,33 @@ def test_objects_of_several_sizes(
     assert [row["context"] for row in rows] == list(sizes.WAYS) and rows[0]["parameters"] == rows[3]["parameters"]
     path = sizes.shown(rows, tmp_path)
     assert path.read_text(encoding="utf-8").startswith("<?xml") and "3 to 10 % (" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "places"),
+    [
+        (
+            "does_pooling_hurt",
+            "At a shift of one pixel {:.1f} % follow instead of max-pooling's {:.1f}",
+            [("blur-pooling", "shift 1"), ("max-pooling", "shift 1")],
+        ),
+        (
+            "objects_from_other_angles",
+            "from {:.0f} to {:.0f} without turned photos and from {:.0f} to {:.0f} with them",
+            [(way, turn) for way in ("as they are", "turned") for turn in ("turn 0", "turn 90")],
+        ),
+        ("objects_of_several_sizes", "Below that the IoU is {:.0f} at most", [("one window", "below 3 % (37)")]),
+    ],
+)
+def test_recorded_figures_are_drawn_and_stated(
+    script, tmp_path: Path, name: str, stated: str, places: list[tuple[str, str]]
+) -> None:
+    kept, module = script("experiment").recorded(name), script(name)
+    assert len(kept.rows) == len(module.WAYS) * len(kept.settings["seeds"])
+    assert module.shown(kept.rows, tmp_path) == tmp_path / f"{name}.svg"
+    means = [np.mean([row[column] for row in kept.rows if way in row.values()]) for way, column in places]
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f'recorded("{name}")' in page and stated.format(*means) in page
 
 
 def test_getting_resolution_back(script, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
