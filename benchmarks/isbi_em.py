@@ -4,8 +4,9 @@
     python benchmarks/isbi_em.py --published [--steps 24]
 
 U-Net's decoder on tf_efficientnet_lite0 with ImageNet weights, crops of 256, batch 4, float32, one thread, four arms of
-equal steps: plain, with elastic deformation (10 px), with border weights (10, 5 px), with both. Nothing is chosen on
-the six slices: steps and rates stood before, the last weights are scored, masks are the arg-max.
+equal steps: plain, with elastic deformation (10 px), with border weights (10, 5 px), with both. The last weights are
+scored, masks are the arg-max, nothing is chosen on the six slices. The rate of 0.005 is not the recipe's 0.0015: with
+that, 150 steps move the classifier's bias so little that on the training slices too no pixel is more likely membrane.
 
 Rand F     how well cells are told apart, mean over slices (`evaluation.rand`); cells are the connected regions of the
            class `cell`. The paper's measure, on other slices and without its search for a threshold.
@@ -97,6 +98,7 @@ def settings_of(arm: str) -> Settings:
         "crop": (256, 256),
         "batch": 4,
         "memory_format": "channels_last",
+        "optimiser.rate": 5e-3,
         "augment.settle": 0,
         "augment.scale": (0.8, 1.25),
         "augment.rotate": 180.0,
