@@ -59,8 +59,7 @@ def panel(
         drawn.append(path(means, "part", colour) if len(means) > 1 else None)
         for k, condition in enumerate(conditions):
             drawn += [element("circle", cx=x(k), cy=y(v), r=2.6, fill=colour) for v in curve[condition]]
-        drawn += [
-            element("circle", cx=left + width + 10, cy=end, r=4, fill=colour),
-            words(left + width + 20, end, name),
-        ]
+        if named:
+            drawn.append(element("circle", cx=left + width + 10, cy=end, r=4, fill=colour))
+            drawn.append(words(left + width + 20, end, name))
     return drawn
