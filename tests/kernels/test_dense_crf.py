@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data, filters, transform
 
@@ -112,6 +112,7 @@ def cases(draw):
     return image_HW3, probabilities_LHW, replace(preset, iterations=draw(st.integers(0, 3))), draw(st.integers(1, 3))
 
 
+@settings(max_examples=30)
 @given(case=cases())
 def test_the_fused_kernel_is_the_numpy_mean_field(case):
     image_HW3, probabilities_LHW, preset, stride = case
@@ -235,7 +236,7 @@ def test_many_images_over_threads_give_what_one_gives(threads):
 
 
 def test_other_threads_run_meanwhile():
-    image_HW3 = photo("coffee", 375, 500)
+    image_HW3 = photo("coffee", 200, 300)
     probabilities_LHW = network_like(21, image_HW3)
     ticks, done = 0, threading.Event()
     worker = threading.Thread(target=lambda: (dense_crf(image_HW3, probabilities_LHW, compatible=True), done.set()))
