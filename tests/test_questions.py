@@ -214,7 +214,7 @@ def test_recorded_figures_are_drawn_and_stated(
 
 def test_getting_resolution_back(script, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     back = script("getting_resolution_back")
-    data, tiny = l2m.open(tiny_dataset), {"steps": 2, "batch": 2, "crop": (32, 32), "size": 64}
+    data, tiny = l2m.open(tiny_dataset), {"steps": 2, "batch": 2, "crop": (32, 32), "size": 64, "every": 2}
     rows = back.measured(data, (0,), "test_efficientnet", None, **tiny)
     by_way = {row["way"]: row for row in rows}
     assert tuple(by_way) == back.WAYS and all(0 <= row["mIoU"] <= 100 for row in rows)
@@ -255,7 +255,7 @@ def test_fixed_deconvolution_interpolates_and_stitching_is_dilation(script) -> N
 
 def test_is_shallow_fusion_enough(script, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     fusion, side = script("is_shallow_fusion_enough"), script("side_by_side")
-    data, tiny = l2m.open(tiny_dataset), {"steps": 2, "batch": 2, "crop": (32, 32), "size": 64}
+    data, tiny = l2m.open(tiny_dataset), {"steps": 2, "batch": 2, "crop": (32, 32), "size": 64, "every": 2}
     rows = fusion.measured(data, (0, 1), "test_efficientnet", None, thin=("disc",), **tiny)
     assert [row["strides"] for row in rows] == list(fusion.HEADS) * 2
     fields = {row["strides"]: row["field"] for row in rows}
