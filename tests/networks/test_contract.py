@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from contracts import network_becomes_onnx, network_contract, network_exports, step_contract
+from networks.tiny import awake
 
 from labels2masks import networks
 from labels2masks.errors import UsageError
@@ -33,8 +34,9 @@ def test_export_keeps_sizes_free() -> None:
 
 
 def test_onnx_gives_the_same_masks() -> None:
+    """On an encoder of timm; all networks on tiny ones: test_onnx.py."""
     torch.manual_seed(0)
-    network_becomes_onnx(networks.build("fcn8s", 3, "test_efficientnet"))
+    network_becomes_onnx(awake(networks.build("fcn8s", 3, "test_efficientnet")))
 
 
 def test_unknown_names_and_misplaced_encoders() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from contracts import network_becomes_onnx, network_contract, network_exports
+from contracts import network_contract, network_exports
 
 from labels2masks import networks
 from labels2masks.errors import UsageError
@@ -112,4 +112,3 @@ def test_contract_with_deconvolutions(tmp_path: Path) -> None:
 
     network_contract(make, tmp_path, SIZES)
     network_exports(make(3))
-    network_becomes_onnx(make(3))

@@ -23,7 +23,10 @@ EXPORTED: list[tuple[str, str | None, dict[str, Any]]] = [
     *((name, PAPER, {}) for name in ("deeplab_v3plus_resnet101", "image_pyramid")),
     *((name, FAMILY, {}) for name in ("segnet", "unet", "dilated_context_basic", "linear", "deeplab_v1_msc")),
     *((name, FAMILY, {}) for name in ("deeplab_v3", "deeplab_v3_cascaded", "deeplab_v3plus", "pspnet", "refinenet")),
+    ("fcn8s", FAMILY, {"ups": "learned", "at_once": True}),
+    ("fcn8s", PAPER, {"same": True}),
     ("unet", PAPER, {"same": True}),
+    ("image_pyramid", FAMILY, {"network": "deeplab_v3", "fusion": "attention"}),
 ]
 THE_SAME = {
     "deeplab_v2_vgg16": "deeplab_v2",
@@ -51,3 +54,10 @@ def test_becomes_onnx(name: str, encoder: str | None, settings: dict) -> None:
 
 def test_no_network_is_left_out() -> None:
     assert {name for name, *_ in EXPORTED} | THE_SAME.keys() == networks.NETWORKS.keys()
+
+
+@pytest.mark.parametrize("name", THE_SAME)
+def test_published_forms_have_the_layers_of_their_family(name: str) -> None:
+    """Layer by layer the same kinds, whatever their numbers."""
+    published, family = networks.build(name, 3), networks.build(THE_SAME[name], 3)
+    assert [type(m) for m in published.modules()] == [type(m) for m in family.modules()]
