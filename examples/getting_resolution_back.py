@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from curves import mean, spread
+from curves import spread
 from experiment import photos, record, score
 from side_by_side import Maps, dots, on, train_together
 from torch import Tensor, nn
@@ -188,13 +188,6 @@ def short(number: int) -> str:
         if number >= size:
             return f"{number / size:.3g}{letter}"
     return str(number)
-
-
-def gap(rows: Sequence[Mapping[str, Any]], a: str, b: str, key: str = "mIoU") -> str:
-    """How much more `a` has than `b`, seed by seed."""
-    found = {way: {row["seed"]: row[key] for row in rows if row["way"] == way} for way in (a, b)}
-    more = [found[a][seed] - found[b][seed] for seed in found[a]]
-    return f"{mean(more):+.1f} ({min(more):+.1f} to {max(more):+.1f})"
 
 
 def main(folder: Path) -> Path:

@@ -43,7 +43,7 @@ HEADS = {"8": (8,), "16": (16,), "32": (32,), "8 + 16": (16, 8), "8 + 16 + 32": 
 THIN = ("pole", "sign", "fence", "pedestrian", "bicyclist")
 SETTINGS: dict[str, Any] = {"data": "camvid", "steps": 200, "batch": 4, "crop": (112, 160), "size": 240, "every": 3}
 """every: of the validation photos, every third is scored."""
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
 WHOLE = ("mIoU", "boundary F1", "thin", "large")
 
 

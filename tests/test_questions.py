@@ -231,6 +231,14 @@ def test_getting_resolution_back(script, tiny_dataset: Path, tmp_path: Path, cap
     assert path.read_text(encoding="utf-8").count("<circle") == 0  # of one seed there is no spread
     assert "shift-and-stitch" in capsys.readouterr().out
 
+    kept = {row["way"]: row for row in script("experiment").recorded("getting_resolution_back").rows}
+    told = ("interpolation", "learned deconvolution", "pooling indices", "skips, scores", "skips, maps", "dilation")
+    assert [round(kept[way]["mIoU"]) for way in told] == [30, 27, 16, 48, 39, 36]
+    plain = kept["interpolation"]
+    assert kept["fixed deconvolution"]["mIoU"] == pytest.approx(plain["mIoU"], abs=0.01)
+    assert kept["skips, scores"]["parameters"] - plain["parameters"] == 1694
+    assert round(kept["dilation"]["MACs"] / plain["MACs"]) == 7 and kept["pooling indices"]["kept"] == 36168
+
 
 def test_fixed_deconvolution_interpolates_and_stitching_is_dilation(script) -> None:
     back, side = script("getting_resolution_back"), script("side_by_side")
@@ -265,6 +273,14 @@ def test_is_shallow_fusion_enough(script, tiny_dataset: Path, tmp_path: Path, ca
     path = fusion.shown(rows, tmp_path, thin=("disc",))
     assert path.read_text(encoding="utf-8").count("<circle") == 2 * 5 * (4 + 3)
     assert "8 + 16 + 32" in capsys.readouterr().out
+    kept = {
+        (row["strides"], row["seed"]): row for row in script("experiment").recorded("is_shallow_fusion_enough").rows
+    }
+    for seed in fusion.SEEDS:
+        shallow, whole = kept["8 + 16", seed], kept["8 + 16 + 32", seed]
+        assert 2 < whole["mIoU"] - shallow["mIoU"] < 4 and shallow["mIoU"] > 4.5 + kept["16", seed]["mIoU"]
+        assert all(whole[name] > shallow[name] + 7 for name in ("car", "bicyclist"))
+        assert all(whole[name] < shallow[name] for name in ("building", "pole"))
 
     maps, images = side.Maps("test_efficientnet", None), torch.rand(1, 3, 70, 90) * 255
     for strides, published in (((32,), FCN32s), ((32, 16, 8), FCN8s)):
