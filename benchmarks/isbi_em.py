@@ -61,7 +61,7 @@ ARMS: dict[str, dict[str, float]] = {
     "both": {"augment.elastic": 10.0, "loss.border": 10.0},
 }
 PAPER_RAND_F = 96.18
-"""Ronneberger et al. 2015, table 1, 100 (1 - 0.0382): the challenge's 30 hidden slices, mean of 7 turned views, best threshold."""
+"""100 (1 - 0.0382), Ronneberger et al. 2015, table 1: 30 hidden slices, mean of 7 turned views, best threshold."""
 
 
 def main() -> None:
