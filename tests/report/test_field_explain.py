@@ -121,7 +121,7 @@ def test_class_activation_of_a_linear_end_is_its_score(run_folder: Path) -> None
 
     torch.manual_seed(0)
     network = networks.build("deeplab_v3", 2, "test_resnet").eval()
-    torch.nn.init.normal_(network.classifier.weight)
+    torch.nn.init.uniform_(network.classifier.weight)  # and the maps are at least 0: the class scores somewhere
     image = np.random.default_rng(1).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     mask = np.zeros((96, 96), np.int64)
     layers = [item for item in receptive_field(network, stages=True) if item.name.startswith("pooling.project")]
