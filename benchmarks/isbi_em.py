@@ -9,7 +9,7 @@ scored, masks are the arg-max, nothing is chosen on the six slices.
 
 150 steps at the recipe's rate of 0.0015 are few: without border weights no pixel, on training slices neither, is more
 likely membrane than cell (its probability ends at 0.47, since that is as far as the classifier's bias has moved), so
-that these arms say nothing on elastic deformation. `--rate 0.005` moves it further.
+that these arms say nothing on elastic deformation. `--rate 0.005` moves it further; `plain` alone was run with it.
 
 Rand F     how well cells are told apart, mean over slices (`evaluation.rand`); cells are the connected regions of the
            class `cell`. The paper's measure, on other slices and without its search for a threshold.
