@@ -7,11 +7,14 @@ import json
 import os
 import platform
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import labels2masks as l2m
+from labels2masks.training.plan import Plan
+from labels2masks.training.train import train
 
 DATA = Path(os.environ.get("L2M_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
@@ -48,6 +51,16 @@ def trained(data: l2m.Dataset, options: argparse.Namespace, out: Path, val: str)
         settings={name: json.loads(value) for name, value in settings.items()},
     )
     return run, (time.monotonic() - start) / 60
+
+
+def followed(data: l2m.Dataset, plan: Plan, out: Path) -> tuple[l2m.Run, float | None]:
+    """(the run of a plan made beforehand, CPU seconds it took; None where a run cut off was gone on with)."""
+    from_start, began = not out.exists(), time.process_time()
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "plan.json"
+        file.write_text(plan.model_dump_json())
+        run = train(data, plan=file, out=out, resume=True, say=lambda text: None)
+    return run, time.process_time() - began if from_start else None
 
 
 def row(claim: str, value: float, unit: str, peer: str, peer_value: float | None, settings: dict[str, Any]) -> dict:

@@ -28,8 +28,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +35,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from accuracy import DATA, row
+from accuracy import DATA, followed, row
 
 import labels2masks as l2m
 from labels2masks.evaluation.confusion import Confusion
@@ -51,7 +49,6 @@ from labels2masks.recipes import everyday
 from labels2masks.recipes.fcn_to_dilation import unet
 from labels2masks.training.plan import make_plan
 from labels2masks.training.settings import Settings, with_settings
-from labels2masks.training.train import train
 
 RESULTS = Path(__file__).with_name("results") / "isbi_em.json"
 ARMS: dict[str, dict[str, float]] = {
@@ -120,12 +117,7 @@ def unit(
     """Train one arm, score it."""
     plan, _ = make_plan(data, settings, "train", "none", None, lambda s, classes: (s, 1.0, 1.0))
     folder = out / f"isbi_em-{arm}-{steps}-{settings.optimiser.rate:g}-{settings.seed}"
-    from_start, began = not folder.exists(), time.process_time()
-    with tempfile.TemporaryDirectory() as place:
-        file = Path(place) / "plan.json"
-        file.write_text(plan.model_copy(update={"steps": steps}).model_dump_json())
-        run = train(data, plan=file, out=folder, resume=True, say=lambda text: None)
-    seconds = round(time.process_time() - began, 1) if from_start else None
+    run, seconds = followed(data, plan.model_copy(update={"steps": steps}), folder)
     network, _ = load_network(run.folder)
     told = {
         "arm": arm,
@@ -135,7 +127,7 @@ def unit(
         "batch": settings.batch,
         "crop": settings.crop,
         "encoder": settings.encoder,
-        "training_cpu_seconds": seconds,
+        "training_cpu_seconds": seconds and round(seconds, 1),
         **scored(data, lambda image_HW3: predict_mask(network, image_HW3)),
         "otsu": otsu,
         "paper_rand_f": PAPER_RAND_F,

@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,7 +34,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from accuracy import DATA, row
+from accuracy import DATA, followed, row
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -48,7 +47,6 @@ from labels2masks.prediction import predict_mask
 from labels2masks.recipes import everyday
 from labels2masks.training.plan import Plan, make_plan
 from labels2masks.training.settings import Settings, with_settings
-from labels2masks.training.train import train
 
 TRUNK = "tf_efficientnet_lite0"
 THIN = ("pole", "sign", "pedestrian", "bicyclist")
@@ -174,14 +172,10 @@ def unit(name: str, seed: int, steps: int, planned: tuple[l2m.Dataset, Plan], ou
     own = {key: getattr(system, key) for key in ("network", "options", "encoder", "memory_format", "frozen")}
     settings = with_settings(plan.settings, {**own, "weights": weights, "seed": seed})
     trained = round(system.share * steps)
-    folder = out / f"{name}-{steps}-{seed}"
-    from_start = not folder.exists()
-    began, cpu_began = time.monotonic(), time.process_time()
-    with tempfile.TemporaryDirectory() as place:
-        file = Path(place) / "plan.json"
-        file.write_text(plan.model_copy(update={"settings": settings, "steps": trained}).model_dump_json())
-        run = train(data, plan=file, out=folder, resume=True, say=lambda text: None)
-    step_seconds = (time.process_time() - cpu_began) / trained if from_start else None
+    began = time.monotonic()
+    own_plan = plan.model_copy(update={"settings": settings, "steps": trained})
+    run, seconds = followed(data, own_plan, out / f"{name}-{steps}-{seed}")
+    step_seconds = seconds and seconds / trained
     minutes = (time.monotonic() - began) / 60
     scores = l2m.evaluate(run, data, split="val", threads=1)
     network, _ = load_network(run.folder)

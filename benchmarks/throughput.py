@@ -59,8 +59,9 @@ from labels2masks.prediction import predict_mask
 from labels2masks.recipes import everyday
 from labels2masks.training.batches import Crops, Stream, loader
 from labels2masks.training.dilated_depthwise import use_fast_backward
-from labels2masks.training.loop import Heads, fit, make_optimiser, step_loss
+from labels2masks.training.loop import Heads, fit, step_loss
 from labels2masks.training.memory import freed_memory_kept, lay_out
+from labels2masks.training.optimiser import make_optimiser
 from labels2masks.training.plan import make_plan
 from labels2masks.training.settings import Augment, Loss, Optimiser, Settings
 from labels2masks.training.start import built

@@ -44,8 +44,9 @@ from labels2masks.labels import MASK, REGION, VOID, Candidates
 from labels2masks.losses import collate
 from labels2masks.training.batches import Step
 from labels2masks.training.dilated_depthwise import use_fast_backward
-from labels2masks.training.loop import Heads, _update_mean, make_optimiser, step_loss
+from labels2masks.training.loop import Heads, _update_mean, step_loss
 from labels2masks.training.memory import MEMORY_FORMATS, freed_memory_kept, lay_out
+from labels2masks.training.optimiser import make_optimiser
 from labels2masks.training.settings import Settings, with_settings
 from labels2masks.training.start import built
 

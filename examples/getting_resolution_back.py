@@ -32,8 +32,8 @@ from typing import Any
 
 import torch
 from curves import spread
-from experiment import photos, record, score
-from side_by_side import Maps, dots, on, train_together
+from experiment import score
+from side_by_side import Maps, dots, of_all_seeds, on, train_together
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -191,12 +191,7 @@ def short(number: int) -> str:
 
 
 def main(folder: Path) -> Path:
-    given, rows = dict(SETTINGS), list[dict[str, Any]]()
-    data = photos(given.pop("data"))
-    for k, seed in enumerate(SEEDS, 1):  # minutes each: what is measured is kept
-        rows += measured(data, (seed,), ENCODER, "auto", **given)
-        record("getting_resolution_back", rows, SETTINGS | {"encoder": ENCODER, "seeds": SEEDS[:k]})
-    return shown(rows, folder)
+    return shown(of_all_seeds("getting_resolution_back", measured, SETTINGS, SEEDS, ENCODER), folder)
 
 
 if __name__ == "__main__":

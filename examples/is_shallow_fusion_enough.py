@@ -23,8 +23,8 @@ from typing import Any
 
 import torch
 from curves import mean, spread
-from experiment import photos, record, score
-from side_by_side import Maps, dots, legend, train_together
+from experiment import score
+from side_by_side import Maps, dots, legend, of_all_seeds, train_together
 from torch import Tensor, nn
 
 from labels2masks.encoders import build_encoder
@@ -140,12 +140,7 @@ def shown(rows: Sequence[Mapping[str, Any]], folder: Path, thin: Sequence[str] =
 
 
 def main(folder: Path) -> Path:
-    given, rows = dict(SETTINGS), list[dict[str, Any]]()
-    data = photos(given.pop("data"))
-    for k, seed in enumerate(SEEDS, 1):  # minutes each: what is measured is kept
-        rows += measured(data, (seed,), ENCODER, "auto", **given)
-        record("is_shallow_fusion_enough", rows, SETTINGS | {"encoder": ENCODER, "seeds": SEEDS[:k]})
-    return shown(rows, folder)
+    return shown(of_all_seeds("is_shallow_fusion_enough", measured, SETTINGS, SEEDS, ENCODER), folder)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ else, so each learns what it would learn alone, for the price of one encoder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from curves import COLOURS, mean
-from experiment import train
+from experiment import photos, record, train
 from torch import Tensor, nn
 
 from labels2masks.encoders import build_encoder
@@ -103,3 +103,19 @@ def legend(left: float, top: float, names: Sequence[str]) -> list[Content]:
         [element("rect", x=left, y=y - 6, width=3, height=12, fill=colour), words(left + 10, y, name)]
         for name, y, colour in zip(names, places, COLOURS, strict=False)
     ]
+
+
+def of_all_seeds(
+    name: str,
+    measured: Callable[..., Sequence[dict[str, Any]]],
+    settings: Mapping[str, Any],
+    seeds: Sequence[int],
+    encoder: str,
+) -> list[dict[str, Any]]:
+    """Rows of `measured` for all seeds, recorded after each, because each takes minutes."""
+    given, rows = dict(settings), list[dict[str, Any]]()
+    data = photos(given.pop("data"))
+    for k, seed in enumerate(seeds, 1):
+        rows += measured(data, (seed,), encoder, "auto", **given)
+        record(name, rows, dict(settings) | {"encoder": encoder, "seeds": seeds[:k]})
+    return rows
