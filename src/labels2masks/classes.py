@@ -132,6 +132,9 @@ class Vocabulary:
     target: Classes
     sets: Mapping[str, frozenset[str]]
 
+    def __hash__(self) -> int:
+        return hash((self.source.names, self.target.names))
+
     @classmethod
     def same(cls, classes: Classes) -> Vocabulary:
         return cls(classes, classes, {n: frozenset({n}) for n in classes.names})

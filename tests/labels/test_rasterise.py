@@ -278,6 +278,30 @@ def test_mask_of_another_size_and_unknown_ids_are_refused_with_the_file():
         drawn(Mask("b.png", mask(_7=np.s_[:3], _9=np.s_[4:5]).ids_HW))
 
 
+@pytest.mark.parametrize("ids", [(0, 7, 9, 255), (0, 7, 300, 65535)], ids=["bytes", "16 bits"])
+def test_every_id_of_a_mask_alone_becomes_its_class(ids):
+    *classes, void = ids
+    source = Classes(NAMES[:3], file_ids=tuple(classes), void_ids=frozenset({void}))
+    ids_HW = np.random.default_rng(0).choice([*ids, -1], (H, W)).astype(np.int32)
+    expected_HW = np.array([classes.index(i) if i in classes else -1 for i in ids_HW.flat]).reshape(H, W)
+    made = drawn(Mask(ids_HW=ids_HW), vocabulary=Vocabulary.same(source))
+    assert (made.labels() == expected_HW).all() and ((made.index_HW == 0) == (expected_HW == -1)).all()
+    unknown_HW = ids_HW.copy()
+    unknown_HW[3, 4] = classes[-1] + 1
+    with pytest.raises(DataError, match=f"ids {classes[-1] + 1} are neither"):
+        drawn(Mask(ids_HW=unknown_HW), vocabulary=Vocabulary.same(source))
+    unknown_HW[3, 4] = 70000
+    with pytest.raises(DataError, match="ids 70000 are neither"):
+        drawn(Mask(ids_HW=unknown_HW), vocabulary=Vocabulary.same(source))
+
+
+def test_masks_of_one_source_share_their_table_and_another_source_has_its_own():
+    first, second = drawn(mask(_1=np.s_[:5, :5])), drawn(mask(_2=np.s_[:5, :5]), vocabulary=Vocabulary.same(CLASSES))
+    assert first.sets_KC is second.sets_KC and first.trust_K is second.trust_K
+    swapped = Vocabulary(CLASSES, CLASSES, SAME.sets | {"cat": frozenset({"dog"}), "dog": frozenset({"cat"})})
+    assert set_at(drawn(mask(_1=np.s_[:5, :5]), vocabulary=swapped), 0, 0) == {DOG}
+
+
 def test_unknown_names_and_impossible_images_are_refused():
     with pytest.raises(UsageError, match="unknown class 'cta' - did you mean 'cat'"):
         drawn(Points((Point("cta", 3, 3),)))

@@ -72,20 +72,26 @@ def collate(candidates: Sequence[Candidates], borders: Sequence[np.ndarray] = ()
     rows: dict[tuple[bytes, int, float], int] = {}
     sets, sources, trusts = [], [], []
     index_NHW = np.empty((len(candidates), *candidates[0].index_HW.shape), np.int64)
+    table, remap_K = None, np.zeros(0, np.int64)
     for c, index_HW in zip(candidates, index_NHW, strict=True):
-        remap_K = np.zeros(len(c.sets_KC), np.int64)
-        for k in range(len(c.sets_KC)):
-            key = (c.sets_KC[k].tobytes(), int(c.source_K[k]), float(c.trust_K[k]))
-            if key not in rows:
-                rows[key] = len(rows)
-                sets.append(c.sets_KC[k])
-                sources.append(c.source_K[k])
-                trusts.append(c.trust_K[k])
-            remap_K[k] = rows[key]
-        np.take(remap_K, c.index_HW, out=index_HW, mode="clip")  # "clip" writes without a copy; nothing is clipped
+        if table is None or any(a is not b for a, b in zip(table, (c.sets_KC, c.source_K, c.trust_K), strict=True)):
+            table = (c.sets_KC, c.source_K, c.trust_K)  # full masks of one source share theirs
+            remap_K = np.zeros(len(c.sets_KC), np.int64)
+            for k in range(len(c.sets_KC)):
+                key = (c.sets_KC[k].tobytes(), int(c.source_K[k]), float(c.trust_K[k]))
+                if key not in rows:
+                    rows[key] = len(rows)
+                    sets.append(c.sets_KC[k])
+                    sources.append(c.source_K[k])
+                    trusts.append(c.trust_K[k])
+                remap_K[k] = rows[key]
+        if (remap_K == np.arange(len(remap_K))).all():
+            index_HW[...] = c.index_HW
+        else:
+            np.take(remap_K, c.index_HW, out=index_HW, mode="clip")  # writes without a copy; nothing is clipped
     sets_KC = np.stack(sets)
     single_K = np.where(sets_KC.sum(1) == 1, sets_KC.argmax(1), -1)
-    has_mask = [bool((c.source_K == MASK).any()) for c in candidates]
+    weak = [bool(c.facts.present) and not (c.source_K[c.index_HW] == MASK).any() for c in candidates]
     return Batch(
         torch.from_numpy(index_NHW),
         torch.from_numpy(sets_KC),
@@ -93,7 +99,7 @@ def collate(candidates: Sequence[Candidates], borders: Sequence[np.ndarray] = ()
         torch.from_numpy(np.array(trusts, np.float32)),
         torch.from_numpy(single_K),
         [[torch.tensor(sorted(s)) for s in c.facts.present] for c in candidates],
-        torch.tensor([bool(c.facts.present) and not m for c, m in zip(candidates, has_mask, strict=True)]),
+        torch.tensor(weak),
         torch.from_numpy(np.stack(borders)) if len(borders) else None,
     )
 
