@@ -4,12 +4,13 @@
 
 Needs the extra `[bench]`. Random weights on both sides, a drawn photo: no data, no download.
 
-ours    `predict_mask`: bytes to floats, normalisation, forward pass; scores are enlarged and compared in one step.
+ours    `predict_mask` of a network prepared as `load_model` does it: bytes to floats, normalisation, forward pass;
+        scores are enlarged and compared in one step.
 theirs  what their examples do: bytes to normalised floats, forward pass, which enlarges the scores to all pixels,
         arg-max. They take whole multiples of their encoder's stride only, so the photo is padded and the mask cut.
 
 Both get the photo as uint8 H x W x 3 and give the class of each of its pixels as a numpy array: batch 1, evaluation
-mode, no gradients. Each side takes the better of its memory formats, found on this machine; then the two take turns,
+mode, no gradients. Their side takes the better of its memory formats, found on this machine; then the two take turns,
 and what counts is the median of the pairs. The network of that name is each library's own (output stride 16 in both for
 DeepLab v3+, 8 for PSPNet), so parameters and multiply-adds are printed too. Agreement of the masks is not asked: the
 weights differ.
@@ -32,14 +33,15 @@ from train_step import CLASSES, ENCODERS, FORMATS, THEIRS, Side, best_format, dr
 
 from labels2masks import networks
 from labels2masks.prediction import predict_mask
+from labels2masks.prediction.prepare import prepare
 
 CASES = [f"{name}/{encoder}" for name in THEIRS for encoder in ("resnet34", "tf_efficientnet_lite0")]
 SIZES = [(360, 480), (512, 512)]
 
 
-def ours(network: nn.Module, memory_format: str, image_HW3: np.ndarray) -> Side:
-    network.eval().to(memory_format=FORMATS[memory_format])  # type: ignore[call-overload]
-    return Side(lambda: predict_mask(network, image_HW3), network, memory_format)
+def ours(network: nn.Module, image_HW3: np.ndarray) -> Side:
+    prepare(network.eval())
+    return Side(lambda: predict_mask(network, image_HW3), network, "as load_model prepares it")
 
 
 def theirs(network: nn.Module, memory_format: str, image_HW3: np.ndarray) -> Side:
@@ -61,14 +63,11 @@ def compared(case: str, height: int, width: int, pairs: int, threads: int) -> di
     name, encoder = case.split("/")
     image_HW3 = drawn(1, height, width)[0][0]
 
-    def our_side(memory_format: str) -> Side:
-        return ours(networks.build(name, CLASSES, encoder), memory_format, image_HW3)
-
     def their_side(memory_format: str) -> Side:
         network = THEIRS[name](ENCODERS.get(encoder, encoder), encoder_weights=None, classes=CLASSES)
         return theirs(network, memory_format, image_HW3)
 
-    one, other = best_format(our_side, FORMATS), best_format(their_side, FORMATS)
+    one, other = ours(networks.build(name, CLASSES, encoder), image_HW3), best_format(their_side, FORMATS)
     assert one.step().shape == other.step().shape == (height, width)  # type: ignore[attr-defined]
     times = [(seconds_of(one.step), seconds_of(other.step)) for _ in range(pairs)]
     ratios = [b / a for a, b in times]
@@ -77,7 +76,7 @@ def compared(case: str, height: int, width: int, pairs: int, threads: int) -> di
         "size": [height, width],
         "threads": threads,
         "pairs": pairs,
-        "formats": [one.memory_format, other.memory_format],
+        "their_format": other.memory_format,
         "ours": work(one),
         "theirs": work(other),
         "spread": [round(min(ratios), 3), round(max(ratios), 3)],
@@ -106,7 +105,7 @@ def main() -> None:
             rows.append(compared(case, height, width, pairs, asked.threads))
             r, s = rows[-1], rows[-1]["settings"]
             print(f"{r['ratio']:6.2f}x  {r['value']:6.2f} images/s against {r['peer_value']:6.2f}  {r['claim']}")
-            print(f"         ours {s['ours']}, {s['formats'][0]}; theirs {s['theirs']}, {s['formats'][1]}", flush=True)
+            print(f"         ours {s['ours']}; theirs {s['theirs']}, {s['their_format']}", flush=True)
     print(json.dumps(rows))
 
 

@@ -24,6 +24,7 @@ from labels2masks.kernels.upsample import upsample
 from labels2masks.labels import VOID_ROW, Candidates
 from labels2masks.narrowing import ArgMax, Evidence, Portion, Rule, Threshold, decide
 from labels2masks.networks.saved import load_network, save_network
+from labels2masks.prediction.prepare import prepare
 
 
 def classes_of(network: nn.Module) -> Classes:
@@ -106,6 +107,19 @@ def network_becomes_onnx(network: nn.Module) -> bytes:
     assert agreement["equal_pixels"] >= (0.95 if jumps else 0.9999)
     assert str(Path(__file__).resolve().parents[1]).encode() not in model
     return model
+
+
+def network_prepares(network: nn.Module, size: tuple[int, int] = (70, 90)) -> None:
+    """Made ready for prediction it gives the same scores."""
+    network.eval()
+    with torch.inference_mode():
+        before = network(photos(*size))
+        prepare(network)
+        difference = (network(photos(*size)) - before).abs() / before.abs().max()
+    if getattr(network, "jumps", False):
+        assert difference.median() < 1e-4
+    else:
+        assert difference.max() < 1e-4
 
 
 def network_contract(make: Callable[[int], nn.Module], folder: Path, sizes: list[tuple[int, int]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import network_becomes_onnx
+from contracts import network_becomes_onnx, network_prepares
 from networks.tiny import awake, make_trunks_tiny
 
 from labels2masks import networks
@@ -50,6 +50,11 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_becomes_onnx(name: str, encoder: str | None, settings: dict) -> None:
     pytest.importorskip("onnxruntime", reason="labels2masks[onnx] not installed")
     network_becomes_onnx(awake(networks.build(name, 3, encoder, settings=settings)))
+
+
+@pytest.mark.parametrize(("name", "encoder", "settings"), EXPORTED)
+def test_predicts_the_same_when_prepared(name: str, encoder: str | None, settings: dict) -> None:
+    network_prepares(awake(networks.build(name, 3, encoder, settings=settings)))
 
 
 def test_no_network_is_left_out() -> None:

@@ -227,14 +227,14 @@ def check_size(mask: Mask, shape: tuple[int, ...]) -> np.ndarray:
 def _mask_alone(made: Candidates, mask: Mask, vocabulary: Vocabulary) -> Candidates:
     """The usual case: nothing else was said, so ids go straight to rows of the vocabulary's own table."""
     ids_HW = check_size(mask, made.index_HW.shape)
-    row_of_id, *table = _table_of_masks(vocabulary)
+    row_of_id, sets_KC, source_K, trust_K = _table_of_masks(vocabulary)
     if ids_HW.size and ids_HW.min() >= 0 and ids_HW.max() < 256:  # bytes are looked up at twice the speed
         index_HW = cv2.LUT(ids_HW.astype(np.uint8), row_of_id[1:257])
     else:
         index_HW = row_of_id.take(np.add(ids_HW, 1, dtype=np.intp), mode="clip")
     if index_HW.min(initial=0) < 0:
         _sets_of_ids(mask, ids_HW.shape, vocabulary)  # raises: it names the unknown ids
-    return Candidates(index_HW, *table, made.facts, made.conflicts)
+    return Candidates(index_HW, sets_KC, source_K, trust_K, made.facts, made.conflicts)
 
 
 @lru_cache(maxsize=64)

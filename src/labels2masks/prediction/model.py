@@ -121,10 +121,12 @@ def _from_safetensors(path: Path, device: str | None) -> Model:
 
     from ..networks.saved import load_network
     from .network import passes
+    from .prepare import prepare
 
     network: Any
     network, info = load_network(path)
-    network.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    prepare(network)
 
     run, whole = passes(network)
     classes = Classes.from_json(info["classes"])
