@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -261,20 +260,15 @@ def test_old_names_warn():
 
 def test_a_cold_start_needs_numpy_alone_and_less_than_a_second():
     code = (
-        "import sys, numpy as np; import labels2masks.pydensecrf.densecrf as d, labels2masks.pydensecrf.utils as u; "
+        "import sys, time, numpy as np; import labels2masks.pydensecrf.densecrf as d, labels2masks.pydensecrf.utils as u; "
         "c = d.DenseCRF2D(9, 7, 2); c.setUnaryEnergy(u.unary_from_softmax(np.full((2, 7, 9), .5))); "
         "c.addPairwiseGaussian(3, 3); c.addPairwiseBilateral(30, 5, np.zeros((7, 9, 3), np.uint8), 4); c.inference(5); "
-        "print(*{n.split('.')[0] for n in sys.modules})"
+        "print(time.process_time(), *{n.split('.')[0] for n in sys.modules})"  # its own seconds, however busy the machine
     )
     package = str(Path(labels2masks.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])}
-    seconds = []
-    for _ in range(3):  # the fastest: another process may be at work
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-        seconds.append(time.perf_counter() - start)
-        assert done.returncode == 0, done.stderr
-        assert not {"torch", "cv2", "scipy", "PIL", "skimage"} & set(done.stdout.split())
-        if seconds[-1] < 1:
-            break
-    assert min(seconds) < 1
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    seconds, *modules = done.stdout.split()
+    assert not {"torch", "cv2", "scipy", "PIL", "skimage"} & set(modules) and "numpy" in modules
+    assert float(seconds) < 1
