@@ -41,6 +41,10 @@ _NAMES = {
     "dense_crf": "kernels.dense_crf:dense_crf",
     "dense_crf_batch": "kernels.dense_crf:dense_crf_batch",
     "GaussianFilter": "kernels.gaussian_filter:GaussianFilter",
+    "guided_upsample": "kernels.guided:guided_upsample",
+    "propagate_labels": "kernels.guided:propagate_labels",
+    "superpixel_vote": "kernels.superpixels:superpixel_vote",
+    "pool_by_segments": "kernels.superpixels:pool_by_segments",
     # what they hand to each other
     "Classes": "classes:Classes",
     "Grid": "grid:Grid",

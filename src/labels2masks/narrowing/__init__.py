@@ -7,5 +7,6 @@ again from the person's candidates, so that a wrong decision never locks in.
 
 from .decide import ArgMax, Evidence, Portion, Rule, Threshold, decide
 from .dense_crf import dense_crf
+from .propagate_labels import propagate_labels
 
-__all__ = ["ArgMax", "Evidence", "Portion", "Rule", "Threshold", "decide", "dense_crf"]
+__all__ = ["ArgMax", "Evidence", "Portion", "Rule", "Threshold", "decide", "dense_crf", "propagate_labels"]
