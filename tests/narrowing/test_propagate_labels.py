@@ -10,7 +10,7 @@ from labels2masks.narrowing import ArgMax, decide, propagate_labels
 
 
 def scene():
-    """(image_HW3 of three colours, candidates): two of three classes, a stroke in each of two colours, a void column."""
+    """(image_HW3 of three colours, candidates): two of three classes, a stroke in each of two colours, a void edge."""
     image_HW3 = np.full((30, 45, 3), 40, np.uint8)
     image_HW3[:, 15:30], image_HW3[:, 30:] = (190, 180, 60), (90, 240, 250)
     image_HW3 += np.random.default_rng(0).integers(0, 6, image_HW3.shape, dtype=np.uint8)
