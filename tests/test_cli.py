@@ -17,6 +17,8 @@ from PIL import Image
 
 import labels2masks as l2m
 from labels2masks import cli
+from labels2masks.command.told import tell
+from labels2masks.command.typed import black_and_white
 
 SOURCE = str(Path(l2m.__file__).parents[1])
 QUICK = "--encoder mobilenetv3_small_050 --network deeplab_v3plus --weights none --epochs 1 --size 64"
@@ -182,18 +184,16 @@ def test_failures_on_the_way(failure, code, says, monkeypatch, capsys):
     assert got == code and "Traceback" in err and says in err.split("\n")[-2]
 
 
-def test_levels_take_two_numbers():
-    assert cli._with_levels_joined(["predict", "--levels", "0", "4095", "x"]) == ["predict", "--levels", "0,4095", "x"]
-    assert cli._with_levels_joined(["predict", "--levels", "percentile", "x"])[2:] == ["percentile", "x"]
-    assert (
-        cli._levels("0,4095") == (0.0, 4095.0)
-        and cli._levels("percentile") == "percentile"
-        and cli._levels(None) is None
-    )
+def test_words_become_what_the_parser_takes():
+    assert cli.as_parsed(["predict", "--levels", "0", "4095", "x"]) == ["predict", "--levels", "0,4095", "x"]
+    assert cli.as_parsed(["predict", "--levels", "percentile", "x"])[2:] == ["percentile", "x"]
+    assert cli.as_parsed(["crf", "tune", "x"]) == ["crf tune", "x"] and cli.as_parsed(["crf"]) == ["crf"]
+    assert black_and_white("0,4095") == (0.0, 4095.0)
+    assert black_and_white("percentile") == "percentile" and black_and_white(None) is None
 
 
 def test_json_has_no_nan(capsys):
-    cli._tell({"a": float("nan"), "b": np.float32(1.5), "c": Path("x"), "d": {3: [np.int64(2)]}}, True)
+    tell({"a": float("nan"), "b": np.float32(1.5), "c": Path("x"), "d": {3: [np.int64(2)]}}, True)
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": 1.5, "c": "x", "d": {"3": [2]}}
 
 

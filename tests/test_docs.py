@@ -33,9 +33,9 @@ def commands(page: Path) -> list[str]:
 def test_commands_of_the_page_are_commands(page):
     group = typer.main.get_command(cli.app)
     for command in commands(page):
-        verb, *words = shlex.split(command, comments=True)
+        verb, *words = cli.as_parsed(shlex.split(command, comments=True))
         if verb not in MISTYPED:
-            group.commands[verb].make_context(verb, cli._with_levels_joined(words))  # refuses what does not parse
+            group.commands[verb].make_context(verb, words)  # refuses what does not parse
 
 
 def test_commands_are_found():

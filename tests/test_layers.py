@@ -29,7 +29,7 @@ ORDER = [
         "losses",
     ),
     *("prediction", "evaluation", "run", "training", "report", "recipes", "deployment"),
-    *("demonstration", "diagnosis", "listing", "cli", "__main__"),  # the front door
+    *("demonstration", "diagnosis", "listing", "command", "cli", "__main__"),  # the front door
 ]
 REACHES_DOWN = {"run"}  # its methods are short cuts to the verbs below; only its own imports are held to the order
 WITHOUT_TORCH = ("classes", "grid", "labels", "formats", "formats.open", "formats.splitting", "formats.convert")

@@ -259,11 +259,13 @@ def test_old_names_warn():
 
 
 def test_a_cold_start_needs_numpy_alone_and_less_than_a_second():
+    # Its own seconds, however busy the machine.
     code = (
-        "import sys, time, numpy as np; import labels2masks.pydensecrf.densecrf as d, labels2masks.pydensecrf.utils as u; "
+        "import sys, time, numpy as np; import labels2masks.pydensecrf.densecrf as d; "
+        "import labels2masks.pydensecrf.utils as u; "
         "c = d.DenseCRF2D(9, 7, 2); c.setUnaryEnergy(u.unary_from_softmax(np.full((2, 7, 9), .5))); "
         "c.addPairwiseGaussian(3, 3); c.addPairwiseBilateral(30, 5, np.zeros((7, 9, 3), np.uint8), 4); c.inference(5); "
-        "print(time.process_time(), *{n.split('.')[0] for n in sys.modules})"  # its own seconds, however busy the machine
+        "print(time.process_time(), *{n.split('.')[0] for n in sys.modules})"
     )
     package = str(Path(labels2masks.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])}

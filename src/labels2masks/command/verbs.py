@@ -1,0 +1,280 @@
+"""The verbs: each parses its words, calls the Python function of the same name, and prints what came back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import labels2masks as l2m
+
+from ..errors import UsageError
+from .told import tell
+from .typed import black_and_white, given, opened, settings, words
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: rich costs a quarter of the time that --help may take
+    pretty_exceptions_enable=False,
+    help="Images with labels of any kind in; a trained segmentation network, its masks and an honest score out.",
+    epilog="A first run without any download: labels2masks demo. Your photos: labels2masks train photos/",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="End with one line of JSON.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="Folder or file of a data set.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder or exported model file.")]
+ChosenClasses = Annotated[str | None, typer.Option("--classes", metavar="CAT,DOG", help="Keep these classes only.")]
+Others = Annotated[str, typer.Option("--others", metavar="void|background", help="What the other classes become.")]
+Merge = Annotated[
+    list[str] | None, typer.Option("--merge", metavar="BUS+CAR=VEHICLE", help="Join classes; may be repeated.")
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N")]
+GroupBy = Annotated[str | None, typer.Option("--group-by", metavar="REGEX", help="Photos that belong together.")]
+Levels = Annotated[
+    str | None, typer.Option("--levels", metavar="LOW HIGH|percentile", help="Black and white of 16-bit images.")
+]
+NoPhotos = Annotated[bool, typer.Option("--no-photos", help="A report without pictures of photos.")]
+Tta = Annotated[
+    bool | None,
+    typer.Option("--tta/--no-tta", help="Average mirrored and scaled views, or take one; else as its recipe does."),
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
+
+
+@app.command()
+def demo(
+    out: Out = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", metavar="M", help="Time to train.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """First run: train on an embedded sample with mixed labels; no download."""
+    tell(l2m.demo(**given(out=out, minutes=minutes)), json, "")  # it tells as it goes
+
+
+@app.command()
+def check(
+    data: Data,
+    out: Out = None,
+    split: Annotated[str | None, typer.Option("--split", metavar="SPLIT", help="Look at these photos only.")] = None,
+    classes: ChosenClasses = None,
+    others: Others = "void",
+    merge: Merge = None,
+    levels: Levels = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """What is in a data set, what is wrong with it, and a contact sheet."""
+    result = l2m.check(opened(data, classes, others, merge, levels), out=out, split=split)
+    from ..report.check import check_text
+
+    tell(result, json, check_text(result))
+
+
+@app.command()
+def train(
+    data: Data,
+    recipe: Annotated[str, typer.Option("--recipe", metavar="NAME|auto")] = "auto",
+    network: Annotated[str | None, typer.Option("--network", metavar="NAME", help="See: list networks")] = None,
+    encoder: Annotated[str | None, typer.Option("--encoder", metavar="TIMM_NAME", help="See: list encoders")] = None,
+    weights: Annotated[str, typer.Option("--weights", metavar="auto|none|hub|FILE|RUN")] = "auto",
+    train: Annotated[str | None, typer.Option("--train", metavar="SPLIT", help="Photos to learn from.")] = None,
+    val: Annotated[str, typer.Option("--val", metavar="SPLIT|auto", help="Photos to score on.")] = "auto",
+    epochs: Annotated[float | None, typer.Option("--epochs", metavar="N")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", metavar="M", help="Time to spend.")] = None,
+    size: Annotated[int | None, typer.Option("--size", metavar="PX", help="Long side photos are shrunk to.")] = None,
+    seed: Seed = 0,
+    out: Out = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    plan: Annotated[Path | None, typer.Option("--plan", metavar="FILE", help="Follow a plan.json.")] = None,
+    group_by: GroupBy = None,
+    classes: ChosenClasses = None,
+    others: Others = "void",
+    merge: Merge = None,
+    levels: Levels = None,
+    no_photos: NoPhotos = False,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Any setting; may be repeated.")
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Labels in, a trained and scored network out. Needs no other word than DATA."""
+    if epochs is not None and minutes is not None:
+        raise UsageError("give --epochs or --minutes, not both")
+    if resume and out is None:
+        raise UsageError("--resume needs --out: the folder of the run to go on with")
+    run = l2m.train(
+        opened(data, classes, others, merge, levels),
+        recipe=recipe,
+        network=network,
+        encoder=encoder,
+        weights=weights,
+        train=train,
+        val=val,
+        epochs=epochs,
+        minutes=minutes,
+        size=size,
+        seed=seed,
+        out=out,
+        resume=resume,
+        group_by=group_by,
+        plan=plan,
+        no_photos=no_photos,
+        settings=settings(changes or ()),
+    )
+    miou = run.metrics.get("miou")
+    text = f"{run.folder}: not scored" if miou is None else f"{run.folder}: mIoU {100 * miou:.1f}"
+    page = run.folder / "report.html"
+    tell({"run": run.folder, "report": page, **run.metrics}, json, f"{text}\nlook at {page}")
+
+
+@app.command()
+def predict(
+    run: RunPath,
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, a folder of images, or a data set.")],
+    out: Out = None,
+    also: Annotated[str, typer.Option("--also", metavar="polygons,coco,csv,scores", help="Written beside.")] = "",
+    tta: Tta = None,
+    levels: Levels = None,
+    shard: Annotated[str | None, typer.Option("--shard", metavar="I/N", help="The I-th of N equal parts.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """A mask for every image, in the ids of the data set's own files."""
+    tell(l2m.predict(run, images, out=out, tta=tta, also=also, shard=shard, levels=black_and_white(levels)), json)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN|DIR", help="Run folder, model file, or folder of masks.")],
+    data: Data,
+    split: Annotated[str | None, typer.Option("--split", metavar="SPLIT")] = None,
+    tta: Tta = None,
+    classes: ChosenClasses = None,
+    others: Others = "void",
+    merge: Merge = None,
+    levels: Levels = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Score a run, or a folder of masks, against the masks of a data set."""
+    result = l2m.evaluate(run, opened(data, classes, others, merge, levels), split=split, tta=tta)
+    from ..evaluation.table import as_text
+
+    tell(result, json, as_text(result))
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    data: Annotated[Path | None, typer.Option("--data", metavar="DATA", help="Where its photos are now.")] = None,
+    no_photos: NoPhotos = False,
+    classes: ChosenClasses = None,
+    others: Others = "void",
+    merge: Merge = None,
+    levels: Levels = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """One page that says what a run has learnt, made anew."""
+    if data is None and (classes or merge or levels):
+        raise UsageError("--classes, --merge and --levels need --data")
+    chosen = opened(data, classes, others, merge, levels) if data else None
+    tell({"report": l2m.Run(run).report(chosen, no_photos)}, json)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders; the first is compared with.")],
+    out: Out = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Runs scored on the same photos, and what chance in the photos would do to their difference."""
+    result = l2m.compare(runs, out=out)
+    from ..report.compare import compare_text
+
+    tell(result, json, compare_text(result))
+
+
+@app.command()
+def export(
+    run: RunPath,
+    onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="The file to write.")],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """One ONNX file with preprocessing and arg-max inside, checked against the run."""
+    tell(l2m.export(run, onnx=onnx), json)
+
+
+@app.command()
+def field(
+    network: Annotated[str, typer.Argument(metavar="NETWORK|RUN", help="See: list networks")],
+    encoder: Annotated[str | None, typer.Option("--encoder", metavar="TIMM_NAME", help="See: list encoders")] = None,
+    image: Annotated[Path | None, typer.Option("--image", metavar="FILE", help="A photo to look at.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="PICTURE", help="The picture (.png) to write.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """What the stages of a network can see, and with --image what counts for the photo's middle."""
+    result = l2m.field(network, encoder=encoder, image=image, out=out)
+    from ..listing import table
+    from ..report.field import field_text
+
+    tell(result, json, "\n\n".join(filter(None, (table(result["layers"]), field_text(result)))))
+
+
+@app.command()
+def explain(
+    run: RunFolder,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One photo.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The page (.html) to write.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """One page about one photo: what the network said, looked at, and holds in its maps."""
+    tell({"page": l2m.explain(run, image, out=out)}, json)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="networks|encoders|recipes|steps|cues|formats|NETWORK")],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """What there is; or one network by its name, with the plan of its layers."""
+    from ..listing import listed
+
+    rows = l2m.list(what)
+    tell(rows, json, listed(rows) if rows else f"no {what} yet")
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder or file of a data set.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="What to write.")],
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="See: list formats")],
+    labels: Annotated[
+        list[Path] | None, typer.Option("--labels", metavar="FILE", help="Further labels; may be repeated.")
+    ] = None,
+    kinds: Annotated[str | None, typer.Option("--kinds", metavar="TAGS,POINTS", help="Keep these kinds only.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """A data set in another format, without loss."""
+    written = l2m.convert(source, destination, to=to, labels=labels or (), kinds=words(kinds))
+    tell({"written": written}, json)
+
+
+@app.command()
+def doctor(json: Json = False, debug: Debug = False) -> None:
+    """What this machine has, what is missing, and the remedy."""
+    from ..diagnosis import report
+
+    found = l2m.doctor()
+    tell(found, json, report(found))
