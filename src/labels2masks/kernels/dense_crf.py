@@ -138,10 +138,12 @@ def dense_crf(
     if prune > 0:
         peak_L = probabilities_LHW.reshape(len(labels), -1).max(axis=1)
         labels = [label for label in labels if not peak_L[label] <= prune] or [int(peak_L.argmax())]  # NaN stays in
-    out = np.empty((height, width), np.int32) if mask else np.empty(probabilities_LHW.shape, np.float32)
-    if not mask:
-        out[np.setdiff1d(np.arange(len(out)), labels)] = 0
     compiled = extension()
+    if mask:
+        out = np.empty((height, width), np.int32)
+    else:
+        out = (compiled.empty_marginals if compiled else _empty)(*probabilities_LHW.shape)
+        out[np.setdiff1d(np.arange(len(out)), labels)] = 0
     if compiled is None:
         chosen_LHW = probabilities_LHW[labels]
         if not (chosen_LHW.min() >= 0 and chosen_LHW.max() <= _ONE):
@@ -248,6 +250,10 @@ def mean_field_reference(
         marginal_NL = given_NL * np.exp(message_NL)
         marginal_NL /= marginal_NL.sum(axis=1, keepdims=True)
     return np.ascontiguousarray(marginal_NL.T).reshape(labels, height, width)
+
+
+def _empty(*shape: int) -> np.ndarray:
+    return np.empty(shape, np.float32)
 
 
 _ONE = 1.001

@@ -9,7 +9,7 @@
 //      gets its new marginals, and adds them to the next lattices (splat) at once; marginals
 //      are not stored. n_i is part of the weights, the kernel's weight part of the last blur, and with the
 //      probabilities as a factor no logarithm is ever taken.
-//   2. Pixels are numbered in tiles of 32x32, so the vertices that a tile meets stay in the first caches.
+//   2. Pixels are numbered in tiles of 64x64, so the vertices that a tile meets stay in the first caches.
 //   3. All labels of a pixel or vertex lie side by side in rows of whole vectors.
 //   4. With source_stride 2 only every second pixel of every second row sends messages, n is taken over those alone,
 //      and only the last iteration visits all pixels. The lattice is that of all pixels.
@@ -23,15 +23,18 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
+#include <mutex>
 
 namespace l2m {
 namespace {
 
-constexpr int TILE = 32;
+constexpr int TILE = 64;
+
 constexpr float MOST_PROBABILITY = 1.001f;
 constexpr float SAFE_WEIGHT = 20.0f;  // kernels that weigh less in sum keep exp() within float's range
 
-struct Message {  // one kernel as a sweep sees it
+struct Message {  // one kernel as a sweep over points sees it
     const int32_t *simplex_P, *start_Sv;  // start: where a vertex' row begins in a table
     const float* weight_Pv;
     int corners;
@@ -43,9 +46,8 @@ struct Sweep {
     bool receives, careful;
 };
 
-using Update = void (*)(const Sweep&, ptrdiff_t first, int step, int points, int vectors, const float* unary,
-                        float* marginal);
-using Splat = void (*)(const Sweep&, ptrdiff_t first, int step, int points, int vectors, const float* marginal);
+using Update = void (*)(const Sweep&, ptrdiff_t first, int points, int vectors, const float* unary, float* marginal);
+using Splat = void (*)(const Sweep&, ptrdiff_t first, int points, int vectors, const float* marginal);
 
 struct Variant {
     Update update;
@@ -101,7 +103,7 @@ Lattice lattice_of(const MeanField& job, const Gaussian& kernel, const std::vect
     const int dims = kernel.sigma_rgb > 0 ? 5 : 2;
     const auto builder = lattice_builder(dims, static_cast<ptrdiff_t>(job.height) * job.width);
     constexpr ptrdiff_t plane = TILE * TILE;
-    std::vector<float> features(5 * plane);
+    Kept<float> features(5 * plane);
     float colour[256];
     for (int i = 0; i < 256; ++i) colour[i] = static_cast<float>(i) / kernel.sigma_rgb;
     for (const Tile& tile : tiles) {
@@ -120,13 +122,45 @@ Lattice lattice_of(const MeanField& job, const Gaussian& kernel, const std::vect
 }
 
 // n_i into the weights: what a pixel sends and what it receives are both multiplied with it.
-void normalise(Lattice& lattice, const std::vector<uint8_t>& is_source_P) {
-    const std::vector<float> mass_P = filter_ones(lattice, is_source_P.empty() ? nullptr : is_source_P.data());
+void normalise(Lattice& lattice, const Kept<int32_t>& source_S) {
+    const Kept<float> mass_P = filter_ones(lattice, source_S);
     float* weight = lattice.weight_Pv.data();
     for (float mass : mass_P) {
         const float n = 1.0f / std::sqrt(mass + 1e-20f);
         for (int c = 0; c < lattice.corners(); ++c) *weight++ *= n;
     }
+}
+
+// The lattice of positions alone is the same for all photos of a size: the last few are kept.
+struct Spatial {
+    int height, width, source_stride;
+    float sigma_xy;
+    std::shared_ptr<const Lattice> lattice;
+    bool same(const Spatial& other) const {
+        return height == other.height && width == other.width && source_stride == other.source_stride &&
+               sigma_xy == other.sigma_xy;
+    }
+};
+
+constexpr size_t MOST_SPATIAL = 8;
+constexpr ptrdiff_t LARGE = ptrdiff_t{1} << 22;  // photos of more pixels are not kept: theirs take 30 bytes a pixel
+
+std::mutex spatial_mutex;
+std::vector<Spatial> spatial_kept;
+
+std::shared_ptr<const Lattice> find_spatial(const Spatial& wanted) {
+    const std::lock_guard<std::mutex> lock(spatial_mutex);
+    for (const Spatial& kept : spatial_kept) {
+        if (kept.same(wanted)) return kept.lattice;
+    }
+    return nullptr;
+}
+
+void keep_spatial(const Spatial& made) {
+    if (static_cast<ptrdiff_t>(made.height) * made.width > LARGE) return;
+    const std::lock_guard<std::mutex> lock(spatial_mutex);
+    if (spatial_kept.size() == MOST_SPATIAL) spatial_kept.erase(spatial_kept.begin());
+    spatial_kept.push_back(made);
 }
 
 class Inference {
@@ -138,14 +172,16 @@ public:
 
     MeanFieldStatus run() {
         if (labels_ > MOST_LABELS || !build()) return MeanFieldStatus::too_large;
-        const ptrdiff_t stride = job_.source_stride;
-        const ptrdiff_t rows = (job_.height + stride - 1) / stride, columns = (job_.width + stride - 1) / stride;
-        // load_row writes whole blocks of pixels: room for the last.
-        Buffer unary(job_.iterations ? (rows * columns + LANES) * width_ : 0);
-        for (int iteration = 0; iteration < job_.iterations; ++iteration) {
-            const MeanFieldStatus status = visit_sources(unary.data(), iteration == 0);
+        if (job_.iterations > 0) {
+            // load_row writes whole blocks of pixels: room for the last.
+            Kept<float> unary((sources_ + LANES) * width_);
+            const MeanFieldStatus status = load_sources(unary.data());
             if (status != MeanFieldStatus::fine) return status;
-            blur_all();
+            look_at(true);
+            for (int iteration = 0; iteration < job_.iterations; ++iteration) {
+                visit_sources(unary.data(), iteration == 0);
+                blur_all();
+            }
         }
         return visit_all();
     }
@@ -153,32 +189,59 @@ public:
 private:
     // The lattices, normalised, and two tables of values for each. False where a table has more than 2^31 numbers.
     bool build() {
-        std::vector<uint8_t> is_source_P;
-        if (job_.source_stride > 1) {
-            is_source_P.resize(static_cast<size_t>(job_.height) * job_.width);
-            for (const Tile& tile : tiles_) {
-                each_source_row(tile, [&](int y, int x0, int count) {
-                    for (int i = 0; i < count; ++i) is_source_P[tile.at(y, x0 + i * job_.source_stride)] = 1;
-                });
-            }
+        Kept<int32_t> source_S;
+        for (const Tile& tile : tiles_) {
+            each_source_row(tile, [&](int y, int x0, int count) {
+                for (int i = 0; i < count; ++i) {
+                    source_S.push_back(static_cast<int32_t>(tile.at(y, x0 + i * job_.source_stride)));
+                }
+            });
         }
+        sources_ = static_cast<ptrdiff_t>(source_S.size());
         float weight = 0;
         for (const Gaussian& kernel : job_.kernels) {
-            lattices_.push_back(lattice_of(job_, kernel, tiles_));
-            normalise(lattices_.back(), is_source_P);
-            if ((lattices_.back().vertices + ptrdiff_t{1}) * width_ > INT32_MAX) return false;
+            Spatial spatial = {job_.height, job_.width, job_.source_stride, kernel.sigma_xy, nullptr};
+            if (!(kernel.sigma_rgb > 0)) spatial.lattice = find_spatial(spatial);
+            if (!spatial.lattice) {
+                Lattice made = lattice_of(job_, kernel, tiles_);
+                normalise(made, source_S);
+                spatial.lattice = std::make_shared<const Lattice>(std::move(made));
+                if (!(kernel.sigma_rgb > 0)) keep_spatial(spatial);
+            }
+            lattices_.push_back(spatial.lattice);
+            const Lattice& lattice = *spatial.lattice;
+            if ((lattice.vertices + ptrdiff_t{1}) * width_ > INT32_MAX) return false;
             weight += kernel.weight;
-        }
-        for (Lattice& lattice : lattices_) {
-            for (int32_t& row : lattice.row_Sv) row *= static_cast<int32_t>(width_);
+            starts_.emplace_back(lattice.row_Sv);
+            for (int32_t& start : starts_.back()) start *= static_cast<int32_t>(width_);
             tables_.emplace_back(table_size(lattice));
             tables_.emplace_back(table_size(lattice));
             float *one = tables_[tables_.size() - 2].data(), *other = tables_.back().data();
-            sweep_.messages.push_back({lattice.simplex_P.data(), lattice.row_Sv.data(), lattice.weight_Pv.data(),
-                                       lattice.corners(), one, other});
+            sweep_.messages.push_back({nullptr, starts_.back().data(), nullptr, lattice.corners(), one, other});
+            if (job_.source_stride > 1) gather_sources(lattice, source_S);
         }
         sweep_.careful = weight > SAFE_WEIGHT;
         return true;
+    }
+
+    // What the sweeps over sources read, side by side.
+    void gather_sources(const Lattice& lattice, const Kept<int32_t>& source_S) {
+        simplex_of_sources_.emplace_back(source_S.size());
+        weight_of_sources_.emplace_back(source_S.size() * lattice.corners());
+        int32_t* simplex = simplex_of_sources_.back().data();
+        float* weight = weight_of_sources_.back().data();
+        for (int32_t p : source_S) {
+            *simplex++ = lattice.simplex_P[p];
+            weight = std::copy_n(&lattice.weight_Pv[static_cast<size_t>(p) * lattice.corners()], lattice.corners(), weight);
+        }
+    }
+
+    void look_at(bool sources_only) {
+        for (size_t k = 0; k < lattices_.size(); ++k) {
+            const bool gathered = sources_only && job_.source_stride > 1;
+            sweep_.messages[k].simplex_P = gathered ? simplex_of_sources_[k].data() : lattices_[k]->simplex_P.data();
+            sweep_.messages[k].weight_Pv = gathered ? weight_of_sources_[k].data() : lattices_[k]->weight_Pv.data();
+        }
     }
 
     size_t table_size(const Lattice& lattice) const { return (static_cast<size_t>(lattice.vertices) + 1) * width_; }
@@ -190,47 +253,52 @@ private:
         for (int y = next_multiple(tile.y0, stride); y < tile.y1 && count > 0; y += stride) visit(y, x0, count);
     }
 
-    // Messages received (but for the first time), marginals, messages sent.
-    MeanFieldStatus visit_sources(float* unary, bool first) {
-        sweep_.receives = !first;
-        Buffer marginal(TILE * width_);
-        for (size_t k = 0; k < lattices_.size(); ++k) {
-            std::fill_n(sweep_.messages[k].splatted, table_size(lattices_[k]), 0.0f);
-        }
+    MeanFieldStatus load_sources(float* unary) const {
         MeanFieldStatus status = MeanFieldStatus::fine;
         for (const Tile& tile : tiles_) {
             each_source_row(tile, [&](int y, int x0, int count) {
-                if (first && status == MeanFieldStatus::fine) status = load(y, x0, job_.source_stride, count, unary);
-                const ptrdiff_t p = tile.at(y, x0);
-                variant_.update(sweep_, p, job_.source_stride, count, vectors_, unary, marginal.data());
-                variant_.splat(sweep_, p, job_.source_stride, count, vectors_, marginal.data());
+                if (status == MeanFieldStatus::fine) status = load(y, x0, job_.source_stride, count, unary);
                 unary += count * width_;
             });
-            if (status != MeanFieldStatus::fine) return status;
         }
         return status;
+    }
+
+    // Messages received (but for the first time), marginals, messages sent.
+    void visit_sources(const float* unary, bool first) {
+        sweep_.receives = !first;
+        Kept<float> marginal(TILE * width_);
+        for (size_t k = 0; k < lattices_.size(); ++k) {
+            std::fill_n(sweep_.messages[k].splatted, table_size(*lattices_[k]), 0.0f);
+        }
+        for (ptrdiff_t p = 0; p < sources_; p += TILE) {
+            const int count = static_cast<int>(std::min<ptrdiff_t>(TILE, sources_ - p));
+            variant_.update(sweep_, p, count, vectors_, unary + p * width_, marginal.data());
+            variant_.splat(sweep_, p, count, vectors_, marginal.data());
+        }
     }
 
     void blur_all() {
         for (size_t k = 0; k < lattices_.size(); ++k) {
             Message& message = sweep_.messages[k];
-            const float factor = job_.kernels[k].weight * lattices_[k].scale();
-            const float* result = blur(lattices_[k], message.splatted, message.blurred, vectors_, false, factor);
+            const float factor = job_.kernels[k].weight * lattices_[k]->scale();
+            const float* result = blur(*lattices_[k], message.splatted, message.blurred, vectors_, false, factor);
             if (result == message.splatted) std::swap(message.splatted, message.blurred);
         }
     }
 
     // Messages received and marginals, to the caller.
     MeanFieldStatus visit_all() {
+        look_at(false);
         sweep_.receives = job_.iterations > 0;
-        Buffer buffer((TILE + LANES) * width_);
+        Kept<float> buffer((TILE + LANES) * width_);
         float* rows = buffer.data();
         for (const Tile& tile : tiles_) {
             const int count = tile.x1 - tile.x0;
             for (int y = tile.y0; y < tile.y1; ++y) {
                 const MeanFieldStatus status = load(y, tile.x0, 1, count, rows);
                 if (status != MeanFieldStatus::fine) return status;
-                variant_.update(sweep_, tile.at(y, tile.x0), 1, count, vectors_, rows, rows);
+                variant_.update(sweep_, tile.at(y, tile.x0), count, vectors_, rows, rows);
                 if (job_.marginal_LHW) variant_.save_row(job_, y, tile.x0, count, static_cast<int>(width_), rows);
                 if (!job_.mask_HW) continue;
                 int32_t* mask = job_.mask_HW + static_cast<ptrdiff_t>(y) * job_.width + tile.x0;
@@ -256,8 +324,11 @@ private:
     const int labels_, vectors_;
     const ptrdiff_t width_;
     const Variant variant_;
-    std::vector<Lattice> lattices_;
-    std::vector<Buffer> tables_;
+    std::vector<std::shared_ptr<const Lattice>> lattices_;
+    std::vector<Kept<int32_t>> starts_, simplex_of_sources_;
+    std::vector<Kept<float>> weight_of_sources_;
+    ptrdiff_t sources_ = 0;
+    std::vector<Kept<float>> tables_;
     Sweep sweep_ = {};
 };
 

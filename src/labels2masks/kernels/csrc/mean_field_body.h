@@ -50,15 +50,15 @@ L2M_TARGET static inline void send(const Message& message, ptrdiff_t p, int coun
     }
 }
 
-// The points first, first + step, ...: their messages from the blurred tables, and with those their new marginals.
+// The points first, first + 1, ...: their messages from the blurred tables, and with those their new marginals.
 // V vectors of labels a point, or `vectors` where V is 0.
 template <int V>
-L2M_TARGET static void update(const Sweep& sweep, ptrdiff_t first, int step, int points, int vectors,
+L2M_TARGET static void update(const Sweep& sweep, ptrdiff_t first, int points, int vectors,
                               const float* unary, float* marginal) {
     const int count = V ? V : vectors, width = count * LANES;
     Floats q[V ? V : MOST_LABELS / LANES];
     for (int i = 0; i < points; ++i, unary += width, marginal += width) {
-        const ptrdiff_t p = first + static_cast<ptrdiff_t>(i) * step;
+        const ptrdiff_t p = first + i;
         for (int v = 0; v < count; ++v) q[v] = all_of(0.0f);
         if (sweep.receives) {
             for (const Message& message : sweep.messages) {
@@ -89,12 +89,12 @@ L2M_TARGET static void update(const Sweep& sweep, ptrdiff_t first, int step, int
 
 // The marginals of those points to the next tables.
 template <int V>
-L2M_TARGET static void splat(const Sweep& sweep, ptrdiff_t first, int step, int points, int vectors,
+L2M_TARGET static void splat(const Sweep& sweep, ptrdiff_t first, int points, int vectors,
                              const float* marginal) {
     const int count = V ? V : vectors, width = count * LANES;
     Floats q[V ? V : MOST_LABELS / LANES];
     for (int i = 0; i < points; ++i, marginal += width) {
-        const ptrdiff_t p = first + static_cast<ptrdiff_t>(i) * step;
+        const ptrdiff_t p = first + i;
         for (int v = 0; v < count; ++v) q[v] = load(marginal + v * LANES);
         for (const Message& message : sweep.messages) {
             if (message.corners == 6) send<V, 6>(message, p, count, q);

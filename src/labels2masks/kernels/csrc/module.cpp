@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "mean_field.h"
+#include "memory.h"
 #include "permutohedral.h"
 #include "upsample_argmax.h"
 
@@ -122,6 +123,13 @@ static void mean_field(Plain<const uint8_t, 3> image_HW3, Plain<const float, 3> 
     if (status == l2m::MeanFieldStatus::too_large) throw std::domain_error("labels");
 }
 
+// marginal_LHW float32, not set, in memory that a later call takes again when Python has dropped the array.
+static nb::object empty_marginals(size_t labels, size_t height, size_t width) {
+    void* memory = l2m::take_memory(labels * height * width * sizeof(float));
+    const nb::capsule owner(memory, [](void* back) noexcept { l2m::give_memory(back); });
+    return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<3>>(memory, {labels, height, width}, owner));
+}
+
 NB_MODULE(_kernels, m) {
     m.doc() = "CPU kernels of labels2masks; call them through labels2masks.kernels.";
     m.def("variant", &l2m::variant, "The instruction set that the hot functions use on this machine.");
@@ -134,6 +142,8 @@ NB_MODULE(_kernels, m) {
         .def(nb::init<Plain<const float, 2>, std::optional<Plain<const float, 2>>>(), nb::arg("sources_DP"),
              nb::arg("queries_DQ").none())
         .def("filter", &GaussianLattice::filter, nb::arg("values"), nb::arg("out").noconvert(), nb::arg("transpose"));
+    m.def("empty_marginals", &empty_marginals, nb::arg("labels"), nb::arg("height"), nb::arg("width"),
+          "An array of float32 whose memory is taken again when it is dropped.");
     m.def("mean_field", &mean_field, nb::arg("image_HW3"), nb::arg("probability_LHW"), nb::arg("labels"),
           nb::arg("least"), nb::arg("kernels"), nb::arg("iterations"), nb::arg("source_stride"),
           nb::arg("marginal_LHW").none().noconvert(), nb::arg("mask_HW").none().noconvert(),

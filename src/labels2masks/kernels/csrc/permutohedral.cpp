@@ -54,11 +54,6 @@ BlurAxis blur_axis_for(int vectors) {
 
 }  // namespace
 
-Buffer::Buffer(size_t size) : memory_(new char[size * sizeof(float) + 64]) {
-    const auto address = reinterpret_cast<uintptr_t>(memory_.get());
-    aligned_ = reinterpret_cast<float*>((address + 63) / 64 * 64);
-}
-
 template <int K>
 KeySet<K>::KeySet(ptrdiff_t expected) {
     while (ptrdiff_t{1} << bits_ < 2 * expected) ++bits_;
@@ -176,7 +171,7 @@ private:
     Lattice lattice_;
     KeySet<D + 1> simplices_;
     KeySet<D> vertices_;
-    std::vector<int32_t> keys_;
+    Kept<int32_t> keys_;
     int32_t last_ = -1;
 };
 
@@ -215,7 +210,7 @@ void filter(const Lattice& lattice, const float* values_PC, ptrdiff_t from0, ptr
     const int vectors = (channels + LANES - 1) / LANES, corners = lattice.corners();
     const ptrdiff_t width = static_cast<ptrdiff_t>(vectors) * LANES;
     const size_t size = (static_cast<size_t>(lattice.vertices) + 1) * width;
-    Buffer a(size), b(size);
+    Kept<float> a(size), b(size);
     std::fill_n(a.data(), size, 0.0f);
     for (ptrdiff_t p = 0; p < from_count; ++p) {
         const int32_t* row = &lattice.row_Sv[static_cast<size_t>(lattice.simplex_P[from0 + p]) * corners];
@@ -238,13 +233,13 @@ void filter(const Lattice& lattice, const float* values_PC, ptrdiff_t from0, ptr
     }
 }
 
-std::vector<float> filter_ones(const Lattice& lattice, const uint8_t* is_source_P) {
+Kept<float> filter_ones(const Lattice& lattice, const Kept<int32_t>& source_S) {
     const int corners = lattice.corners();
-    std::vector<float> values(static_cast<size_t>(lattice.vertices) + 1), spare(values.size());
-    for (ptrdiff_t p = 0; p < lattice.points(); ++p) {
-        if (is_source_P && !is_source_P[p]) continue;
+    Kept<float> values(static_cast<size_t>(lattice.vertices) + 1, 0.0f), spare(values.size(), 0.0f);
+    for (int32_t p : source_S) {
         const int32_t* row = &lattice.row_Sv[static_cast<size_t>(lattice.simplex_P[p]) * corners];
-        for (int v = 0; v < corners; ++v) values[row[v]] += lattice.weight_Pv[p * corners + v];
+        const float* weight = &lattice.weight_Pv[static_cast<size_t>(p) * corners];
+        for (int v = 0; v < corners; ++v) values[row[v]] += weight[v];
     }
     for (int axis = 0; axis < corners; ++axis) {
         const int32_t* neighbour_R2 = &lattice.neighbour_AR2[2 * values.size() * axis];
@@ -253,7 +248,7 @@ std::vector<float> filter_ones(const Lattice& lattice, const uint8_t* is_source_
         }
         values.swap(spare);
     }
-    std::vector<float> out_P(lattice.simplex_P.size());
+    Kept<float> out_P(lattice.simplex_P.size());
     for (ptrdiff_t p = 0; p < lattice.points(); ++p) {
         const int32_t* row = &lattice.row_Sv[static_cast<size_t>(lattice.simplex_P[p]) * corners];
         float sum = 0;

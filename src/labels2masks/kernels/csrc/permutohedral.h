@@ -4,23 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
+#include "memory.h"
 #include "simplex.h"
 
 namespace l2m {
-
-// Numbers that are written before they are read, 64-byte aligned for whole vectors.
-class Buffer {
-public:
-    explicit Buffer(size_t size = 0);
-    float* data() { return aligned_; }
-    const float* data() const { return aligned_; }
-
-private:
-    std::unique_ptr<char[]> memory_;
-    float* aligned_ = nullptr;
-};
 
 // Distinct keys of K int32 numbers each, numbered as they first came: open addressing over 64-bit hashes.
 template <int K>
@@ -37,16 +25,16 @@ private:
     void grow();
     int bits_ = 8;
     int32_t count_ = 0;
-    std::vector<int32_t> slot_, keys_;
+    Kept<int32_t> slot_, keys_;
 };
 
 struct Lattice {
     int dims = 0;
     int32_t vertices = 0;            // rows of a value table are 0..vertices; row 0 is "no vertex" and stays zero
-    std::vector<int32_t> simplex_P;  // the simplex that a point lies in
-    std::vector<float> weight_Pv;    // points x (dims + 1)
-    std::vector<int32_t> row_Sv;     // simplices x (dims + 1): rows of its vertices
-    std::vector<int32_t> neighbour_AR2;  // axes x (vertices + 1) x 2: rows of the neighbours along each axis
+    Kept<int32_t> simplex_P;  // the simplex that a point lies in
+    Kept<float> weight_Pv;    // points x (dims + 1)
+    Kept<int32_t> row_Sv;     // simplices x (dims + 1): rows of its vertices
+    Kept<int32_t> neighbour_AR2;  // axes x (vertices + 1) x 2: rows of the neighbours along each axis
 
     int corners() const { return dims + 1; }
     ptrdiff_t points() const { return static_cast<ptrdiff_t>(simplex_P.size()); }
@@ -73,7 +61,7 @@ float* blur(const Lattice& lattice, float* values, float* spare, int vectors, bo
 void filter(const Lattice& lattice, const float* values_PC, ptrdiff_t from0, ptrdiff_t from_count, float* out_QC,
             ptrdiff_t to0, ptrdiff_t to_count, int channels, bool backwards);
 
-// The same for values that are one at the points where is_source_P is not 0 (null: everywhere), to all points.
-std::vector<float> filter_ones(const Lattice& lattice, const uint8_t* is_source_P);
+// The same for values that are one at some points, to all points.
+Kept<float> filter_ones(const Lattice& lattice, const Kept<int32_t>& source_S);
 
 }  // namespace l2m

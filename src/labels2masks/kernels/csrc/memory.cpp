@@ -1,0 +1,69 @@
+#include "memory.h"
+
+#include <iterator>
+#include <mutex>
+
+namespace l2m {
+namespace {
+
+constexpr size_t ALIGNMENT = 64, SMALL = 1 << 16, MOST_KEPT = size_t{256} << 20;
+
+struct Header {  // stands in front of what is handed out
+    size_t size;
+};
+
+struct Shelf {
+    std::mutex mutex;
+    Header* blocks[64];
+    size_t count = 0, total = 0;
+};
+
+Shelf& shelf() {
+    static Shelf& one = *new Shelf;  // never destroyed: objects that live longer than this file's give memory back
+    return one;
+}
+
+void release(Header* header) { ::operator delete(header, std::align_val_t{ALIGNMENT}); }
+
+// The smallest block that serves and is not twice as large; null where there is none.
+Header* from_shelf(size_t bytes) {
+    Shelf& of = shelf();
+    const std::lock_guard<std::mutex> lock(of.mutex);
+    size_t best = of.count;
+    for (size_t i = 0; i < of.count; ++i) {
+        const size_t size = of.blocks[i]->size;
+        if (size >= bytes && size <= 2 * bytes && (best == of.count || size < of.blocks[best]->size)) best = i;
+    }
+    if (best == of.count) return nullptr;
+    Header* found = of.blocks[best];
+    of.blocks[best] = of.blocks[--of.count];
+    of.total -= found->size;
+    return found;
+}
+
+bool to_shelf(Header* header) {
+    Shelf& of = shelf();
+    const std::lock_guard<std::mutex> lock(of.mutex);
+    if (of.total + header->size > MOST_KEPT || of.count == std::size(of.blocks)) return false;
+    of.blocks[of.count++] = header;
+    of.total += header->size;
+    return true;
+}
+
+}  // namespace
+
+void* take_memory(size_t bytes) {
+    Header* header = bytes < SMALL ? nullptr : from_shelf(bytes);
+    if (!header) {
+        header = static_cast<Header*>(::operator new(bytes + ALIGNMENT, std::align_val_t{ALIGNMENT}));
+        header->size = bytes;
+    }
+    return reinterpret_cast<char*>(header) + ALIGNMENT;
+}
+
+void give_memory(void* memory) noexcept {
+    auto* header = reinterpret_cast<Header*>(static_cast<char*>(memory) - ALIGNMENT);
+    if (header->size < SMALL || !to_shelf(header)) release(header);
+}
+
+}  // namespace l2m
