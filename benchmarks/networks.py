@@ -14,7 +14,8 @@ One unit is one system with one seed. Its line is kept in the JSON file as soon 
 is not run again. First comes one seed of every system, then the further seeds of those whose order is claimed (PAIRS).
 
 none_16      the trunk at stride 16 and a 1x1 convolution: what all that stand at 16 have without their heads.
-EXPERIMENTS  run when named: front-end and context learn together from the start; the front-end learns on, alone.
+EXPERIMENTS  run when named: front-end and context learn together from the start; the front-end learns on, alone;
+             DeepLab v2 at a quarter of the rate; none_16 and DeepLab v3 on whole photos at full size.
 --published  no training: images a second, parameters and multiply-adds of the papers' own forms, random weights.
 
 Seconds are of the process, so that other programs on the machine hardly count. One photo is 480x360.
@@ -59,6 +60,7 @@ TIMED = 5
 class System:
     """share: of the steps. after: the system whose run with seed 0 this one goes on from, whatever its own seed;
     frozen: parts that then do not learn. memory_format: the faster one, contiguous where the last stages are dilated.
+    changes: settings that differ from those of all others, for experiments.
     """
 
     network: str
@@ -68,6 +70,7 @@ class System:
     memory_format: str = "channels_last"
     after: str | None = None
     frozen: tuple[str, ...] = ()
+    changes: dict[str, Any] = field(default_factory=dict)
 
 
 _NONE_16 = {"network": "deeplab_v3_cascaded", "options": {"blocks": 0}}
@@ -78,6 +81,7 @@ _ON_FRONT_END: dict[str, Any] = {
 }
 
 AT_16 = {"output_stride": 16}
+LARGE: dict[str, Any] = {"size": 480, "crop": (352, 480)}
 SYSTEMS = {
     **{name: System(name) for name in ("fcn32s", "fcn16s", "fcn8s")},
     "none_16": System("deeplab_v3_cascaded", {"blocks": 0}),
@@ -95,6 +99,9 @@ SYSTEMS = {
 EXPERIMENTS = {
     "dilated_context_at_once": System("dilated_context_basic", memory_format="contiguous"),
     "dilated_frontend_twice": System("dilated_frontend", memory_format="contiguous", after="dilated_frontend"),
+    "deeplab_v2_slower": System("deeplab_v2", AT_16, changes={"optimiser.rate": 0.000375}),
+    "none_16_large": System(**_NONE_16, changes=LARGE),
+    "deeplab_v3_large": System("deeplab_v3", changes=LARGE),
 }
 PAIRS = [
     ("fcn32s", "fcn16s"),
@@ -170,7 +177,7 @@ def unit(name: str, seed: int, steps: int, planned: tuple[l2m.Dataset, Plan], ou
     system = {**SYSTEMS, **EXPERIMENTS}[name]
     weights = str(out / f"{system.after}-{steps}-0") if system.after else "auto"
     own = {key: getattr(system, key) for key in ("network", "options", "encoder", "memory_format", "frozen")}
-    settings = with_settings(plan.settings, {**own, "weights": weights, "seed": seed})
+    settings = with_settings(plan.settings, {**own, "weights": weights, "seed": seed, **system.changes})
     trained = round(system.share * steps)
     began = time.monotonic()
     own_plan = plan.model_copy(update={"settings": settings, "steps": trained})
