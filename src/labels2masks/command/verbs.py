@@ -141,11 +141,13 @@ def predict(
     tta: Tta = None,
     levels: Levels = None,
     shard: Annotated[str | None, typer.Option("--shard", metavar="I/N", help="The I-th of N equal parts.")] = None,
+    crf: Annotated[str | None, typer.Option("--crf", metavar="PRESET|FILE", help="Dense CRF; see: crf")] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """A mask for every image, in the ids of the data set's own files."""
-    tell(l2m.predict(run, images, out=out, tta=tta, also=also, shard=shard, levels=black_and_white(levels)), json)
+    numbers = black_and_white(levels)
+    tell(l2m.predict(run, images, out=out, tta=tta, also=also, shard=shard, levels=numbers, crf=crf), json)
 
 
 @app.command()
@@ -239,6 +241,64 @@ def explain(
 ) -> None:
     """One page about one photo: what the network said, looked at, and holds in its maps."""
     tell({"page": l2m.explain(run, image, out=out)}, json)
+
+
+@app.command()
+def crf(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One photo.")],
+    scores: Annotated[
+        Path | None, typer.Argument(metavar="[SCORES]", help=".npy or .npz of scores or probabilities, or a mask.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option("--model", metavar="RUN", help="Predicts the scores instead.")] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", metavar="deeplab|deeplab_v2|irn|krahenbuhl|FILE.json")
+    ] = None,
+    out: Out = None,
+    levels: Levels = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """A photo and its scores: the mask of a dense CRF, and a picture of its steps. See also: crf tune"""
+    tell(l2m.crf(image, scores, run=model, preset=preset, out=out, levels=black_and_white(levels)), json)
+
+
+@app.command("crf tune")
+def crf_tune(
+    data: Data,
+    model: Annotated[Path, typer.Option("--model", metavar="RUN", help="Run folder or exported model file.")],
+    split: Annotated[str | None, typer.Option("--split", metavar="SPLIT", help="Photos to search on.")] = None,
+    start: Annotated[str, typer.Option("--start", metavar="PRESET|FILE", help="Where the search begins.")] = "deeplab",
+    folds: Annotated[int, typer.Option("--folds", metavar="K", help="Parts, each once held out.")] = 5,
+    evaluations: Annotated[int | None, typer.Option("--evaluations", metavar="N", help="Budget; else 80.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", metavar="M", help="Time to spend.")] = None,
+    photos: Annotated[int, typer.Option("--photos", metavar="N", help="At most so many.")] = 60,
+    group_by: GroupBy = None,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE.json", help="The file to write.")] = None,
+    classes: ChosenClasses = None,
+    others: Others = "void",
+    merge: Merge = None,
+    levels: Levels = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """CRF parameters searched on labelled photos, and what they gain on held-out ones."""
+    result = l2m.crf_tune(
+        opened(data, classes, others, merge, levels),
+        model,
+        split=split,
+        start=start,
+        folds=folds,
+        evaluations=evaluations,
+        minutes=minutes,
+        photos=photos,
+        group_by=group_by,
+        seed=seed,
+        out=out,
+    )
+    from ..report.crf_tuned import tuned_text
+
+    tell(result, json, tuned_text(result))
 
 
 @app.command("list")

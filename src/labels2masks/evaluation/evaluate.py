@@ -63,7 +63,7 @@ def evaluate(
     if not len(data):
         raise DataError(f"{data.root or 'the data set'} has no photos to score")
     source = open_source(run, data, tta)
-    photos, where = _chosen(data, split, source.run_folder)
+    photos, where = chosen_photos(data, split, source.run_folder)
     missing = sorted(set(range(len(data.classes))) - set(map(int, source.index_M)))
 
     confusion, outlines, calibration = Confusion(data.classes), BoundaryF1(data.classes), Calibration()
@@ -172,7 +172,7 @@ def _score(photo: Photo, source: Source, classes: int) -> _One:
     )
 
 
-def _chosen(data: Dataset, split: str | None, run_folder: Path | None) -> tuple[tuple[Photo, ...], str]:
+def chosen_photos(data: Dataset, split: str | None, run_folder: Path | None) -> tuple[tuple[Photo, ...], str]:
     """(photos, where they come from in words)."""
     if split is not None:
         return data.split(split).photos, f"split {split!r} of the data set"

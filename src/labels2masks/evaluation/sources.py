@@ -84,7 +84,7 @@ def _folder_of_masks(folder: Path, data: Dataset) -> Source:
 
     seen = card.get("tta", False)
     views = {"tta": str(views_of(seen)) if isinstance(seen, bool) else seen} if card else {}
-    return Source(mask, classes.names, matched(classes, data), views)
+    return Source(mask, classes.names, matched(classes, data), views | {k: card[k] for k in ("crf",) if k in card})
 
 
 def matched(classes: Classes, data: Dataset) -> np.ndarray:

@@ -68,9 +68,9 @@ class Model:
         """(mask_HW int32, confidence_HW float32: the probability of that class)."""
         return confidence_of(self._blocks(image_HW3, tta), *image_HW3.shape[:2])
 
-    def predict_scores(self, image_HW3: np.ndarray, tta: Tta = None) -> np.ndarray:
+    def predict_scores(self, image_HW3: np.ndarray, tta: Tta = None, seams: Seams | None = None) -> np.ndarray:
         """probabilities_CHW float32; costs 4 * C * H * W bytes, up to three times that while it works."""
-        return probabilities_of(self._blocks(image_HW3, tta), *image_HW3.shape[:2])
+        return probabilities_of(self._blocks(image_HW3, tta, seams), *image_HW3.shape[:2])
 
     def _blocks(self, image_HW3: np.ndarray, tta: Tta, seams: Seams | None = None) -> Iterator[Block]:
         whole = self.whole

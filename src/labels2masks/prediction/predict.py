@@ -2,7 +2,7 @@
 
 OUT holds
     <name>.png                  the mask: indexed, the image's own size, the ids of the data set's own files
-    prediction.json             whose masks these are: the model's hash, classes, views
+    prediction.json             whose masks these are: the model's hash, classes, views, CRF
     skipped.jsonl               images that could not be read, one line each with the reason
     polygons/<name>.json, scores/<name>.npz, coco.json, shares.csv     with `also`
 where <name> is the image's path below the image folder, without suffix. Of several shards each
@@ -26,8 +26,10 @@ from ..files import write_atomically
 from ..formats.dataset import Dataset
 from ..formats.image import SUFFIXES, Levels, read_image
 from ..formats.open import open_dataset
+from ..kernels.dense_crf import CRFParameters, dense_crf
 from ..progress import track
 from .ahead import ahead
+from .crf import Preset, crf_parameters, in_words
 from .model import Model, load_model, model_file
 from .tiles import Seams
 from .views import Views, views_of
@@ -46,6 +48,7 @@ def predict(
     shard: str | None = None,
     levels: Levels | None = None,
     threads: int | None = None,
+    crf: Preset | None = None,
 ) -> dict[str, Any]:
     """Write a mask for every image; masks that are there already are kept.
 
@@ -56,27 +59,34 @@ def predict(
     also: of polygons, coco, csv, scores (which cost 2 bytes for each class and pixel, and 12 while they are made).
     shard: "2/8" = the second of eight parts, for as many machines on one folder. levels: for 16-bit images.
     threads: images in hand at once; None = one for each core, at most four.
+    crf: a preset's name, a file of `crf tune` or `CRFParameters`: masks after a dense CRF at the image's own size,
+        which holds its scores whole, 4 bytes for each class and pixel. `scores` stay the model's own.
 
     An image whose long side is above `tiles.TILE` pixels where the network sees it is predicted in overlapping tiles.
     Returns {"out", "images", "predicted", "already_there", "in_tiles", "differing_share" (of the cells that two tiles
-    named, those that they named differently; None without tiles), "skipped": [{"image", "reason"}]}.
+    named, those that they named differently; None without tiles), "crf" (None, or what was applied in words),
+    "skipped": [{"image", "reason"}]}.
     Raises UsageError for a wrong call, DataError where not one image could be predicted.
     """
-    wanted = _wanted(also)
+    wanted, refine = _wanted(also), None if crf is None else crf_parameters(crf)
     part, parts = _shard(shard)
     named = _named(images)
     listed = list(named.items())[part - 1 :: parts]
     model = load_model(run)
     folder = Path(out) if out is not None else Path("predictions") / _stem(run)
     views = views_of(tta, model.views)
-    _claim(folder, model, views)
+    _claim(folder, model, views, refine)
     suffix = f"-{part}-of-{parts}" if parts > 1 else ""
 
     def one(item: tuple[str, Path]) -> tuple[str, str, Seams]:
         name, path = item
         seams = Seams()
         try:
-            return name, "" if _predicted(model, path, folder, name, views, wanted, levels, seams) else "kept", seams
+            return (
+                name,
+                "" if _predicted(model, path, folder, name, views, wanted, levels, seams, refine) else "kept",
+                seams,
+            )
         except DataError as error:
             return name, str(error), seams
 
@@ -102,6 +112,7 @@ def predict(
         "already_there": sum(text == "kept" for _, text, _ in outcomes),
         "in_tiles": sum(seams.tiles > 1 for _, _, seams in outcomes),
         "differing_share": round(sum(seams.differing for _, _, seams in outcomes) / cells, 6) if cells else None,
+        "crf": None if refine is None else in_words(refine),
         "skipped": skipped,
     }
 
@@ -115,6 +126,7 @@ def _predicted(
     wanted: frozenset[str],
     levels: Levels | None,
     seams: Seams,
+    refine: CRFParameters | None,
 ) -> bool:
     """Write what is not there yet; False where nothing was missing."""
     mask_file = folder / f"{name}.png"
@@ -131,7 +143,13 @@ def _predicted(
     else:
         image_HW3 = read_image(image, levels) if image_HW3 is None else image_HW3
         # Large photos and their masks are what memory goes to: a byte a pixel where that is enough.
-        mask_HW = model.predict_mask(image_HW3, views, seams, np.uint8 if len(model.classes) <= 256 else np.int32)
+        dtype = np.uint8 if len(model.classes) <= 256 else np.int32
+        if refine is None:
+            mask_HW = model.predict_mask(image_HW3, views, seams, dtype)
+        else:
+            probabilities_CHW = model.predict_scores(image_HW3, views, seams)
+            mask_HW = dense_crf(image_HW3, probabilities_CHW, refine, mask=True).astype(dtype)
+            del probabilities_CHW
     del image_HW3
     if polygons and not polygons.exists():
         write_polygons(polygons, mask_HW, model.classes)
@@ -170,14 +188,16 @@ def _below(image: Path, name: str) -> str:
     return name + image.suffix
 
 
-def _claim(folder: Path, model: Model, views: Views) -> None:
-    """Make the folder ours: new, empty, or begun by the same model with the same views."""
+def _claim(folder: Path, model: Model, views: Views, refine: CRFParameters | None) -> None:
+    """Make the folder ours: new, empty, or begun by the same model with the same views and CRF."""
     card: dict[str, Any] = {
         "version": 1,
         "model": hashlib.sha256(model_file(model.path).read_bytes()).hexdigest(),
         "tta": {views_of(False): False, views_of(True): True}.get(views, str(views)),
         "classes": model.classes.to_json(),
     }
+    if refine is not None:
+        card["crf"] = in_words(refine)
     path = folder / CARD
     if path.is_file():
         try:
@@ -185,6 +205,11 @@ def _claim(folder: Path, model: Model, views: Views) -> None:
         except ValueError:
             raise DataError(f"{path}: not valid JSON; remove the folder or name another --out") from None
         if found != card:
+            if _but_crf(found) == _but_crf(card):
+                raise UsageError(
+                    f"{folder} holds predictions with another CRF ({found.get('crf', 'none')}, "
+                    f"not {card.get('crf', 'none')}); name another --out"
+                )
             seen = {True: "with --tta", False: "without --tta"}.get(card["tta"], f"with {views}")
             other = f"this model, but not {seen}" if found.get("model") == card["model"] else "another model"
             raise UsageError(f"{folder} holds predictions of {other}; name another --out")
@@ -192,6 +217,10 @@ def _claim(folder: Path, model: Model, views: Views) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists and holds no predictions of this model; name another --out")
     write_atomically(path, json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _but_crf(card: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in card.items() if key != "crf"}
 
 
 def _write_skipped(path: Path, skipped: Sequence[Mapping[str, str]]) -> None:
