@@ -1,6 +1,6 @@
 """What a dense CRF and super-pixels are worth to a trained network: mIoU with and without, on photos it never saw.
 
-    python benchmarks/crf_worth.py --run RUN [RUN ...] [--tune 40] [--segments 1000] [--cache FOLDER] [--json FILE]
+    python benchmarks/crf_worth.py --run RUN [RUN ...] [--tune 20] [--segments 1000] [--cache FOLDER] [--json FILE]
     python benchmarks/crf_worth.py --table
 
 RUN is what benchmarks/mixed_labels.py or benchmarks/camvid.py left; it is scored on val_dev of VOC animals or val of
@@ -9,13 +9,13 @@ CamVid at the photos' own size. One network, one set of probabilities (kept as f
 raw              its arg-max
 vote             mean probability of each super-pixel (SLIC, `--segments` asked for, the rest scikit-image's defaults)
 CRF, deeplab     `dense_crf` with the preset as published
-CRF, tuned       with parameters found on training photos that have a mask: the best preset, then one parameter at a
-                 time doubled or halved, `BUDGET` trials of mIoU in all. No photo of the validation split is seen.
+CRF, tuned       with parameters that `evaluation.crf_tuning` finds on training photos that have a mask, starting from
+                 the preset, in `BUDGET` evaluations. No photo of the validation split is seen.
 both             the vote on the marginals of the tuned CRF
 bound            every super-pixel with its true majority: no vote can get more pixels right
 
 A network is surer, and righter, on photos it learnt from, so what is tuned there is too careful or too bold elsewhere:
-the settings tell its mIoU on them, raw and tuned.
+the settings tell its mIoU on them.
 band: of the difference to raw, 95 %, photos drawn anew 2,000 times; too narrow on CamVid, whose frames are neighbours.
 
 One unit is one run. Its rows are kept in the JSON file as soon as they are done, and are not made again.
@@ -25,8 +25,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ import labels2masks as l2m
 from labels2masks.evaluation.bootstrap import band, bootstrap, mean_over_classes
 from labels2masks.evaluation.boundary import BoundaryF1, boundary_f1
 from labels2masks.evaluation.confusion import Confusion, count
+from labels2masks.evaluation.crf_tuning import Scored, miou, tune
 from labels2masks.evaluation.evaluate import truth_mask
 from labels2masks.files import write_atomically
 from labels2masks.formats.dataset import Photo
@@ -49,7 +50,7 @@ from labels2masks.kernels.dense_crf import PRESETS, CRFParameters, dense_crf
 from labels2masks.kernels.superpixels import achievable_mask, superpixel_vote
 
 RESULTS = Path(__file__).with_name("results") / "crf_worth.json"
-BUDGET = 32
+BUDGET = 20
 """CRF settings that are tried on the training photos."""
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -59,9 +60,11 @@ Case = tuple[np.ndarray, np.ndarray, np.ndarray]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, nargs="+", default=[], help="runs trained on VOC animals or CamVid")
-    parser.add_argument("--tune", type=int, default=40, help="training photos that the CRF is tuned on")
+    parser.add_argument("--tune", type=int, default=20, help="training photos that the CRF is tuned on")
     parser.add_argument("--segments", type=int, default=1000, help="super-pixels asked for")
-    parser.add_argument("--cache", type=Path, default=Path("runs") / "crf_worth", help="folder for probabilities")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("runs") / "crf_worth", help="folder for probabilities and super-pixels"
+    )
     parser.add_argument("--json", type=Path, default=RESULTS, help="the file that holds what is done")
     parser.add_argument("--table", action="store_true", help="print what is done as Markdown")
     options = parser.parse_args()
@@ -77,7 +80,7 @@ def main() -> None:
     print(table(rows) if options.table else json.dumps(rows))
 
 
-def unit(run: Path, tune: int, segments: int, cache: Path) -> list[dict]:
+def unit(run: Path, training: int, segments: int, cache: Path) -> list[dict]:
     """The rows of one run."""
     plan = json.loads((run / "plan.json").read_text())
     model = l2m.load_model(run, device="cpu")
@@ -88,19 +91,19 @@ def unit(run: Path, tune: int, segments: int, cache: Path) -> list[dict]:
         data, split = photos(kinds, plan["settings"]["seed"]), "val_dev"
         about = f"VOC animals val_dev, {kinds}"
     learnt = [photo for photo in data.split("train") if photo.has_mask]
-    learnt = learnt[:: max(len(learnt) // tune, 1)][:tune]
+    learnt = learnt[:: max(len(learnt) // training, 1)][:training]
     seen = data.split(split).photos
     cache.mkdir(parents=True, exist_ok=True)
 
-    found, on_training = tuned(list(cases(model, learnt, cache)), data.classes)
+    found, tuning = tuned(list(cases(model, learnt, cache)), len(data.classes))
     names = ["raw", "vote", "CRF, deeplab", "CRF, tuned", "both", "bound"]
     parameters = {"CRF, deeplab": PRESETS["deeplab"], "CRF, tuned": found, "both": found}
     confusions = [Confusion(data.classes) for _ in names]
     outlines = [BoundaryF1(data.classes) for _ in names]
     sums_PM3C, made = [], 0
-    for case in cases(model, seen, cache):
-        truth_HW = case[2]
-        segments_HW = slic(case[0], n_segments=segments, start_label=0)
+    for photo, case in zip(seen, cases(model, seen, cache), strict=True):
+        truth_HW, cut = case[2], partial(slic, case[0], n_segments=segments, start_label=0)
+        segments_HW = kept(cache.parent / f"{photo.name}-{segments}.npy", cut)
         made += int(segments_HW.max()) + 1
         sums_M3C = []
         for mask_HW, confusion, outline in zip(masks(case, found, segments_HW), confusions, outlines, strict=True):
@@ -127,7 +130,7 @@ def unit(run: Path, tune: int, segments: int, cache: Path) -> list[dict]:
         if name in parameters:
             settings["parameters"] = vars(parameters[name])
         if parameters.get(name) is found:
-            settings["tuning"] = {"photos": len(learnt), "trials": BUDGET, "miou_on_them": on_training}
+            settings["tuning"] = tuning
         if name in ("vote", "both", "bound"):
             settings["segments_a_photo"] = round(made / len(seen))
         rows.append(
@@ -160,45 +163,31 @@ def masks(case: Case, parameters: CRFParameters, segments_HW: np.ndarray) -> Ite
 def cases(model: Any, wanted: list[Photo] | tuple[Photo, ...], cache: Path) -> Iterator[Case]:
     for photo in wanted:
         image_HW3 = read_image(photo.image, photo.levels)
-        file = cache / f"{photo.name.replace('/', '_')}.npy"
-        if not file.exists():
-            half_LHW = model.predict_scores(image_HW3).astype(np.float16)
-            write_atomically(file, lambda f, half_LHW=half_LHW: np.save(f, half_LHW))
-        yield image_HW3, np.load(file), truth_mask(photo, *image_HW3.shape[:2])
+        predict = partial(model.predict_scores, image_HW3)
+        half_LHW = kept(cache / f"{photo.name}.npy", lambda predict=predict: predict().astype(np.float16))
+        yield image_HW3, half_LHW, truth_mask(photo, *image_HW3.shape[:2])
 
 
-def tuned(learnt: list[Case], classes: l2m.Classes) -> tuple[CRFParameters, dict[str, float]]:
-    """(the best of `BUDGET` settings, mIoU in percent on the same photos: raw and with it)."""
+def kept(file: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """What an earlier call made, or this one."""
+    if not file.exists():
+        made = make()
+        write_atomically(file, lambda f: np.save(f, made))
+    return np.load(file)
 
-    def miou(parameters: CRFParameters | None) -> float:
-        confusion = Confusion(classes)
-        for image_HW3, half_LHW, truth_HW in learnt:
-            probabilities_LHW = half_LHW.astype(np.float32)
-            mask_HW = (
-                probabilities_LHW.argmax(axis=0)
-                if parameters is None
-                else dense_crf(image_HW3, probabilities_LHW, parameters, mask=True)
-            )
-            confusion.add(mask_HW, truth_HW)
-        return 100 * (confusion.miou or 0.0)
 
-    tried = {parameters: miou(parameters) for parameters in PRESETS.values()}
-    best = max(tried, key=lambda parameters: tried[parameters])
-    coordinates = ["bilateral_weight", "bilateral_xy", "bilateral_rgb", "gaussian_weight", "gaussian_xy"]
-    unchanged = 0
-    while unchanged < len(coordinates) and len(tried) < BUDGET:
-        name, before = coordinates[0], best
-        coordinates = [*coordinates[1:], name]
-        for factor in (2.0, 0.5):
-            while len(tried) < BUDGET:
-                step = replace(best, **{name: getattr(best, name) * factor})
-                if step not in tried:
-                    tried[step] = miou(step)
-                if tried[step] <= tried[best]:
-                    break
-                best = step
-        unchanged = unchanged + 1 if best == before else 0
-    return best, {"raw": round(miou(None), 2), "tuned": round(tried[best], 2)}
+def tuned(learnt: list[Case], classes: int) -> tuple[CRFParameters, dict[str, Any]]:
+    """(parameters, what the search saw: mIoU in percent on the training photos)."""
+    scored = [Scored(*case, np.arange(classes), k % 2) for k, case in enumerate(learnt)]
+    result = tune(scored, classes, PRESETS["deeplab"], BUDGET, threads=1, say=partial(print, flush=True))
+    found = {
+        "raw": result.without_P3C,
+        "deeplab": result.start_P3C,
+        "tuned": result.chosen_P3C,
+        "tuned on the other half": result.held_out_P3C,
+    }
+    scores = {name: round(100 * miou(sums_P3C), 2) for name, sums_P3C in found.items()}
+    return result.parameters, {"photos": len(learnt), "evaluations": len(result.tried), "miou": scores}
 
 
 def table(rows: list[dict]) -> str:
