@@ -177,6 +177,36 @@ def test_the_default_leaves_out_sources_and_labels_and_hardly_changes_the_mask()
     np.testing.assert_array_equal(mask_HW, quick_LHW.argmax(axis=0))
 
 
+@pytest.mark.parametrize("labels", [2, 21])
+def test_pixels_that_hardly_move_may_stay_silent(labels):
+    image_HW3 = photo("coffee", 120, 160)
+    probabilities_LHW = network_like(labels, image_HW3)
+    full_LHW = dense_crf(image_HW3, probabilities_LHW, "krahenbuhl", prune=0)
+    differences = []
+    for tolerance in (1e-7, 1e-3, 0.1):
+        quick_LHW = dense_crf(image_HW3, probabilities_LHW, "krahenbuhl", prune=0, tolerance=tolerance)
+        np.testing.assert_allclose(quick_LHW.sum(axis=0), 1, atol=1e-4)
+        differences.append(np.abs(quick_LHW - full_LHW).mean())
+    assert differences[0] < 1e-5 < differences[2] and differences[1] < 2e-3 and differences == sorted(differences)
+
+
+def test_tiles_give_what_the_whole_image_gives():
+    """Windows share the lattice of the whole; far pixels, beyond the margin, are what they do not see."""
+    image_HW3 = photo("coffee", 150, 200)
+    parameters = CRFParameters(5, 10, 8, 2, 3)
+    grid = Grid.square(8, 4)
+    scores_Lhw = np.random.default_rng(0).normal(0, 2, (5, 19, 25)).astype(np.float32)
+    given = {"scores_Lhw": scores_Lhw, "grid": grid}
+    for options in ({"source_stride": 1}, {"source_stride": 2}, {"compatible": True}):
+        whole_LHW = dense_crf(image_HW3, None, parameters, **given, **options)
+        tiled_LHW = dense_crf(image_HW3, None, parameters, tile=65, **given, **options)
+        assert (whole_LHW.argmax(axis=0) == tiled_LHW.argmax(axis=0)).mean() > 0.995
+        assert np.abs(whole_LHW - tiled_LHW).mean() < 3e-3
+        mask_HW = dense_crf(image_HW3, None, parameters, tile=65, mask=True, **given, **options)
+        np.testing.assert_array_equal(mask_HW, tiled_LHW.argmax(axis=0))
+    np.testing.assert_array_equal(dense_crf(image_HW3, None, parameters, tile=200, **given, **options), whole_LHW)
+
+
 def test_a_disc_is_found_again():
     image_HW3, probabilities_LHW = drawn()
     y_HW, x_HW = np.indices(image_HW3.shape[:2])

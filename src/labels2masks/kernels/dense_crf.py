@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from math import ceil
 from types import MappingProxyType
 from typing import Any
 
@@ -73,6 +74,7 @@ PRESETS = MappingProxyType(
 )
 """Published settings. `irn` expects hard labels: `probabilities_from_labels(labels_HW, count, certainty=0.7)`."""
 
+MARGIN = 3.0
 _FURTHEST = 2.0**16
 _SUBSAMPLED = 2.5
 """Smallest sigma, in pixels, for which every second pixel still samples a kernel."""
@@ -92,7 +94,9 @@ def dense_crf(
     compatible: bool = False,
     source_stride: int | None = None,
     prune: float = 1e-3,
+    tolerance: float = 0.0,
     least: float = 1e-5,
+    tile: int = 4096,
     mask: bool = False,
 ) -> np.ndarray:
     """marginals_LHW float32 of the mean field, or mask_HW int32, its arg-max, where `mask` is asked for.
@@ -103,12 +107,17 @@ def dense_crf(
     preset: a name of PRESETS, or CRFParameters.
     allowed_LHW: bool, the labels each pixel may get (`candidates.allowed()`); no others are given. A pixel
         without any is open.
-    compatible: what pydensecrf returns for `unary_from_softmax`, to 2e-4. Takes no `source_stride` and prunes nothing.
+    compatible: what pydensecrf returns for `unary_from_softmax`, to 2e-4. Takes no `source_stride` and no `tolerance`,
+        and prunes nothing.
     source_stride: messages come from every such row and column; every pixel receives. None: 2 where both
         standard deviations in pixels and the image are large enough, else 1.
     prune: labels whose probability is nowhere above this are left out and get the marginal 0. With kernels that
         weigh w in sum, a label of at most eps everywhere stays below about eps * exp(w * eps): 1.013 eps for w = 13.
+    tolerance: a pixel whose marginals have moved by no more than this since it last sent a message sends none, and the
+        iterations end when fewer than one source in 1000 does. 0: all send each time.
     least: smaller probabilities count as this, so that no pixel is lost for a label.
+    tile: images with a longer side are inferred in tiles of that side, one at a time, that see `MARGIN` more
+        standard deviations around them; what is left over is the memory of the arrays given and returned.
     One thread, the GIL released. Raises UsageError for shapes and types that do not fit, NaN, and values beyond 0..1.
     """
     image_HW3 = _checked_image(image_HW3)
@@ -116,31 +125,82 @@ def dense_crf(
     parameters = _parameters(preset)
     if (probabilities_LHW is None) == (scores_Lhw is None):
         raise UsageError("give dense_crf either probabilities_LHW or scores_Lhw")
-    if scores_Lhw is not None:
-        probabilities_LHW = probabilities_from_scores(scores_Lhw, grid, height, width)
-    probabilities_LHW = np.ascontiguousarray(probabilities_LHW, np.float32)
-    if probabilities_LHW.ndim != 3 or probabilities_LHW.shape[1:] != (height, width) or not len(probabilities_LHW):
-        raise UsageError(f"probabilities of {probabilities_LHW.shape} for an image of {height}x{width}: expected LHW")
-    if allowed_LHW is not None:
-        probabilities_LHW, least = _allowed_only(probabilities_LHW, allowed_LHW, least), 0.0
-    if compatible:
-        if source_stride not in (None, 1):
-            raise UsageError(f"compatible=True takes all pixels as sources, got source_stride={source_stride}")
-        source_stride, prune = 1, 0.0
+    given_LHW = np.asarray(scores_Lhw if probabilities_LHW is None else probabilities_LHW)
+    full_size = probabilities_LHW is not None or grid is None
+    if given_LHW.ndim != 3 or not given_LHW.size or (full_size and given_LHW.shape[1:] != (height, width)):
+        raise UsageError(f"labels of {given_LHW.shape} for an image of {height}x{width}: expected L, H, W")
+    if allowed_LHW is not None and (allowed_LHW.dtype != bool or allowed_LHW.shape != (len(given_LHW), height, width)):
+        raise UsageError(
+            f"expected allowed_LHW of bool {(len(given_LHW), height, width)}, got {allowed_LHW.dtype} "
+            f"{allowed_LHW.shape}"
+        )
+    if compatible and (source_stride not in (None, 1) or tolerance):
+        raise UsageError(
+            f"compatible=True takes all pixels as sources, got source_stride={source_stride}, tolerance={tolerance}"
+        )
     kernels = parameters.kernels(height, width)
-    if source_stride is None:
-        finest = min((sigma_xy for _, sigma_xy, _ in kernels), default=0.0)
+    widest, finest = (choose((sigma_xy for _, sigma_xy, _ in kernels), default=0.0) for choose in (max, min))
+    if compatible:
+        source_stride, prune = 1, 0.0
+    elif source_stride is None:
         source_stride = 2 if finest >= _SUBSAMPLED and height * width > _SMALL else 1
-    if source_stride < 1:
-        raise UsageError(f"source_stride must be 1 or more, got {source_stride}")
+    if source_stride < 1 or tile < 1 or not tolerance >= 0:
+        raise UsageError(
+            f"source_stride and tile must be 1 or more, tolerance 0 or more, got {source_stride}, {tile}, {tolerance}"
+        )
 
+    def infer(rows: slice, columns: slice) -> np.ndarray:
+        """The mean field of a window of the image, alone."""
+        here = np.s_[:, rows, columns]
+        if scores_Lhw is None:
+            chosen_LHW = np.ascontiguousarray(given_LHW[here], np.float32)
+        elif grid is None:
+            chosen_LHW = probabilities_from_scores(given_LHW[here])
+        else:
+            chosen_LHW = probabilities_from_scores(given_LHW, grid, height, width, rows, columns)
+        smallest = least
+        if allowed_LHW is not None:
+            chosen_LHW, smallest = _allowed_only(chosen_LHW, allowed_LHW[here], least), 0.0
+        image = np.ascontiguousarray(image_HW3[rows, columns])
+        start = (rows.start, columns.start)
+        return _mean_field(
+            image, start, chosen_LHW, kernels, parameters.iterations, source_stride, prune, tolerance, smallest, mask
+        )
+
+    if max(height, width) <= tile:
+        return infer(slice(0, height), slice(0, width))
+    out = np.empty((height, width), np.int32) if mask else np.empty((len(given_LHW), height, width), np.float32)
+    around = ceil(MARGIN * widest / source_stride) * source_stride
+    step = ceil(tile / source_stride) * source_stride  # windows begin on a source
+    for y in range(0, height, step):
+        for x in range(0, width, step):
+            top, left = max(0, y - around), max(0, x - around)
+            window = infer(slice(top, min(y + step + around, height)), slice(left, min(x + step + around, width)))
+            inner = np.s_[..., y - top : y - top + step, x - left : x - left + step]
+            out[..., y : y + step, x : x + step] = window[inner]
+    return out
+
+
+def _mean_field(
+    image_HW3: np.ndarray,
+    start: tuple[int, int],
+    probabilities_LHW: np.ndarray,
+    kernels: list[tuple[float, float, float]],
+    iterations: int,
+    source_stride: int,
+    prune: float,
+    tolerance: float,
+    least: float,
+    mask: bool,
+) -> np.ndarray:
+    """Compiled or, without the extension, by the reference. start: the window's first row and column in the photo."""
     labels = list(range(len(probabilities_LHW)))
     if prune > 0:
         peak_L = probabilities_LHW.reshape(len(labels), -1).max(axis=1)
         labels = [label for label in labels if not peak_L[label] <= prune] or [int(peak_L.argmax())]  # NaN stays in
     compiled = extension()
     if mask:
-        out = np.empty((height, width), np.int32)
+        out = np.empty(image_HW3.shape[:2], np.int32)
     else:
         out = (compiled.empty_marginals if compiled else _empty)(*probabilities_LHW.shape)
         out[np.setdiff1d(np.arange(len(out)), labels)] = 0
@@ -149,16 +209,16 @@ def dense_crf(
         if not (chosen_LHW.min() >= 0 and chosen_LHW.max() <= _ONE):
             raise UsageError(_PROBABILITY)
         marginals_LHW = mean_field_reference(
-            image_HW3, np.maximum(chosen_LHW, np.float32(least)), kernels, parameters.iterations, source_stride
+            image_HW3, np.maximum(chosen_LHW, np.float32(least)), kernels, iterations, source_stride, start=start
         )
         if mask:
             return np.asarray(labels, np.int32)[marginals_LHW.argmax(axis=0)]
         out[labels] = marginals_LHW
         return out
-    outputs = (None, out) if mask else (out, None)
+    numbers = (least, kernels, iterations, source_stride, tolerance)
     try:
         compiled.mean_field(
-            image_HW3, probabilities_LHW, labels, least, kernels, parameters.iterations, source_stride, *outputs
+            image_HW3, start, probabilities_LHW, labels, *numbers, *((None, out) if mask else (out, None))
         )
     except ValueError as error:
         raise UsageError(_REASONS.get(str(error), str(error))) from None
@@ -189,17 +249,24 @@ def dense_crf_batch(
 
 
 def probabilities_from_scores(
-    scores_Lhw: np.ndarray, grid: Grid | None = None, height: int | None = None, width: int | None = None
+    scores_Lhw: np.ndarray,
+    grid: Grid | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
 ) -> np.ndarray:
-    """probabilities_LHW float32: the softmax of scores interpolated from the cells of `grid` (None: one a pixel)."""
+    """probabilities_LHW float32: the softmax of scores interpolated from the cells of `grid` (None: one a pixel).
+
+    rows, columns: a window of the pixels; the others are not computed.
+    """
     scores_LHW: np.ndarray = np.asarray(scores_Lhw, np.float32)
     if scores_LHW.ndim != 3 or not scores_LHW.size or not scores_LHW.max() < np.inf:  # also False for NaN
         raise UsageError(f"expected scores of three axes L, h, w without NaN and +inf, got {scores_LHW.shape}")
     if grid is not None and height and width:
-        for axis, (stride, centre, pixels) in enumerate(
-            ((grid.stride_y, grid.centre_y, height), (grid.stride_x, grid.centre_x, width)), start=1
-        ):
-            low, high, weight = interpolation(stride, centre, scores_LHW.shape[axis], pixels)
+        axes = ((grid.stride_y, grid.centre_y, height, rows), (grid.stride_x, grid.centre_x, width, columns))
+        for axis, (stride, centre, pixels, part) in enumerate(axes, start=1):
+            low, high, weight = (of[part] for of in interpolation(stride, centre, scores_LHW.shape[axis], pixels))
             share = weight[:, None] if axis == 1 else weight
             below, above = scores_LHW.take(low, axis), scores_LHW.take(high, axis)
             scores_LHW = (1 - share) * below + share * above
@@ -226,14 +293,18 @@ def mean_field_reference(
     iterations: int,
     source_stride: int = 1,
     backend: str = "reference",
+    start: tuple[int, int] = (0, 0),
 ) -> np.ndarray:
-    """marginals_LHW of csrc/mean_field.cpp, in numpy. backend "exact": the mean field over all pairs of pixels."""
+    """marginals_LHW of csrc/mean_field.cpp, in numpy. backend "exact": the mean field over all pairs of pixels.
+
+    start: the image's first row and column in a larger one, in whose lattice it is filtered.
+    """
     labels, height, width = probabilities_LHW.shape
     y_N, x_N = (axis.ravel().astype(np.float32) for axis in np.indices((height, width)))
     source_S = np.flatnonzero((y_N % source_stride == 0) & (x_N % source_stride == 0))
     operators = []
     for _, sigma_xy, sigma_rgb in kernels:
-        planes = [x_N / np.float32(sigma_xy), y_N / np.float32(sigma_xy)]
+        planes = [(x_N + start[1]) / np.float32(sigma_xy), (y_N + start[0]) / np.float32(sigma_xy)]
         if sigma_rgb:
             planes += [level_N.astype(np.float32) / np.float32(sigma_rgb) for level_N in image_HW3.reshape(-1, 3).T]
         features_ND = np.stack(planes, axis=1)
@@ -286,9 +357,5 @@ def _parameters(preset: str | CRFParameters) -> CRFParameters:
 
 
 def _allowed_only(probabilities_LHW: np.ndarray, allowed_LHW: np.ndarray, least: float) -> np.ndarray:
-    if allowed_LHW.shape != probabilities_LHW.shape or allowed_LHW.dtype != bool:
-        raise UsageError(
-            f"expected allowed_LHW of bool {probabilities_LHW.shape}, got {allowed_LHW.dtype} {allowed_LHW.shape}"
-        )
     possible_LHW = allowed_LHW | ~allowed_LHW.any(axis=0)
     return np.where(possible_LHW, np.maximum(probabilities_LHW, np.float32(least)), np.float32(0))

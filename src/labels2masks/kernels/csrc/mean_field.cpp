@@ -32,6 +32,7 @@ namespace {
 constexpr int TILE = 64;
 
 constexpr float MOST_PROBABILITY = 1.001f;
+constexpr ptrdiff_t SILENT = 1000;    // the iterations end when fewer than one source in that many speaks
 constexpr float SAFE_WEIGHT = 20.0f;  // kernels that weigh less in sum keep exp() within float's range
 
 struct Message {  // one kernel as a sweep over points sees it
@@ -39,6 +40,7 @@ struct Message {  // one kernel as a sweep over points sees it
     const float* weight_Pv;
     int corners;
     float *blurred, *splatted;  // tables of the last iteration and of the next
+    float* spare;               // where `splatted` goes on growing: one more, to blur a copy of it
 };
 
 struct Sweep {
@@ -48,10 +50,13 @@ struct Sweep {
 
 using Update = void (*)(const Sweep&, ptrdiff_t first, int points, int vectors, const float* unary, float* marginal);
 using Splat = void (*)(const Sweep&, ptrdiff_t first, int points, int vectors, const float* marginal);
+using SplatChanges = ptrdiff_t (*)(const Sweep&, ptrdiff_t first, int points, int vectors, float tolerance,
+                                   float* marginal, float* sent);
 
 struct Variant {
     Update update;
     Splat splat;
+    SplatChanges splat_changes;
     bool (*load_row)(const MeanField&, int y, int x0, int step, int count, int width, float* rows);
     void (*save_row)(const MeanField&, int y, int x0, int count, int width, const float* rows);
 };
@@ -111,8 +116,8 @@ Lattice lattice_of(const MeanField& job, const Gaussian& kernel, const std::vect
         for (int y = tile.y0; y < tile.y1; ++y) {
             const uint8_t* rgb = job.image_HW3 + 3 * (static_cast<ptrdiff_t>(y) * job.width + tile.x0);
             for (int x = tile.x0; x < tile.x1; ++x, ++p, rgb += 3) {
-                features[p] = static_cast<float>(x) / kernel.sigma_xy;
-                features[p + plane] = static_cast<float>(y) / kernel.sigma_xy;
+                features[p] = static_cast<float>(job.x0 + x) / kernel.sigma_xy;
+                features[p + plane] = static_cast<float>(job.y0 + y) / kernel.sigma_xy;
                 for (int c = 0; c < dims - 2; ++c) features[p + (2 + c) * plane] = colour[rgb[c]];
             }
         }
@@ -133,12 +138,12 @@ void normalise(Lattice& lattice, const Kept<int32_t>& source_S) {
 
 // The lattice of positions alone is the same for all photos of a size: the last few are kept.
 struct Spatial {
-    int height, width, source_stride;
+    int height, width, y0, x0, source_stride;
     float sigma_xy;
     std::shared_ptr<const Lattice> lattice;
     bool same(const Spatial& other) const {
-        return height == other.height && width == other.width && source_stride == other.source_stride &&
-               sigma_xy == other.sigma_xy;
+        return height == other.height && width == other.width && y0 == other.y0 && x0 == other.x0 &&
+               source_stride == other.source_stride && sigma_xy == other.sigma_xy;
     }
 };
 
@@ -178,12 +183,15 @@ public:
             const MeanFieldStatus status = load_sources(unary.data());
             if (status != MeanFieldStatus::fine) return status;
             look_at(true);
+            Kept<float> sent(job_.tolerance > 0 ? sources_ * width_ : 0, 0.0f);
             for (int iteration = 0; iteration < job_.iterations; ++iteration) {
-                visit_sources(unary.data(), iteration == 0);
+                const ptrdiff_t spoke = visit_sources(unary.data(), sent.data(), iteration == 0);
+                if (iteration > 0 && spoke * SILENT < sources_) break;
                 blur_all();
             }
+            if (job_.source_stride == 1) return visit_all(unary.data());
         }
-        return visit_all();
+        return visit_all(nullptr);
     }
 
 private:
@@ -200,7 +208,7 @@ private:
         sources_ = static_cast<ptrdiff_t>(source_S.size());
         float weight = 0;
         for (const Gaussian& kernel : job_.kernels) {
-            Spatial spatial = {job_.height, job_.width, job_.source_stride, kernel.sigma_xy, nullptr};
+            Spatial spatial = {job_.height, job_.width, job_.y0, job_.x0, job_.source_stride, kernel.sigma_xy, nullptr};
             if (!(kernel.sigma_rgb > 0)) spatial.lattice = find_spatial(spatial);
             if (!spatial.lattice) {
                 Lattice made = lattice_of(job_, kernel, tiles_);
@@ -214,10 +222,10 @@ private:
             weight += kernel.weight;
             starts_.emplace_back(lattice.row_Sv);
             for (int32_t& start : starts_.back()) start *= static_cast<int32_t>(width_);
-            tables_.emplace_back(table_size(lattice));
-            tables_.emplace_back(table_size(lattice));
+            for (int table = 0; table < (job_.tolerance > 0 ? 3 : 2); ++table) tables_.emplace_back(table_size(lattice));
+            float* spare = job_.tolerance > 0 ? tables_[tables_.size() - 3].data() : nullptr;
             float *one = tables_[tables_.size() - 2].data(), *other = tables_.back().data();
-            sweep_.messages.push_back({nullptr, starts_.back().data(), nullptr, lattice.corners(), one, other});
+            sweep_.messages.push_back({nullptr, starts_.back().data(), nullptr, lattice.corners(), one, other, spare});
             if (job_.source_stride > 1) gather_sources(lattice, source_S);
         }
         sweep_.careful = weight > SAFE_WEIGHT;
@@ -264,31 +272,41 @@ private:
         return status;
     }
 
-    // Messages received (but for the first time), marginals, messages sent.
-    void visit_sources(const float* unary, bool first) {
+    // Messages received (but for the first time), marginals, messages sent; returns how many pixels sent any.
+    ptrdiff_t visit_sources(const float* unary, float* sent, bool first) {
         sweep_.receives = !first;
         Kept<float> marginal(TILE * width_);
-        for (size_t k = 0; k < lattices_.size(); ++k) {
+        for (size_t k = 0; k < lattices_.size() && (first || !(job_.tolerance > 0)); ++k) {
             std::fill_n(sweep_.messages[k].splatted, table_size(*lattices_[k]), 0.0f);
         }
+        ptrdiff_t spoke = 0;
         for (ptrdiff_t p = 0; p < sources_; p += TILE) {
             const int count = static_cast<int>(std::min<ptrdiff_t>(TILE, sources_ - p));
             variant_.update(sweep_, p, count, vectors_, unary + p * width_, marginal.data());
-            variant_.splat(sweep_, p, count, vectors_, marginal.data());
+            if (job_.tolerance > 0) {
+                spoke += variant_.splat_changes(sweep_, p, count, vectors_, job_.tolerance, marginal.data(),
+                                                sent + p * width_);
+            } else {
+                variant_.splat(sweep_, p, count, vectors_, marginal.data());
+                spoke += count;
+            }
         }
+        return spoke;
     }
 
     void blur_all() {
         for (size_t k = 0; k < lattices_.size(); ++k) {
             Message& message = sweep_.messages[k];
             const float factor = job_.kernels[k].weight * lattices_[k]->scale();
-            const float* result = blur(*lattices_[k], message.splatted, message.blurred, vectors_, false, factor);
-            if (result == message.splatted) std::swap(message.splatted, message.blurred);
+            float*& values = message.spare ? message.spare : message.splatted;
+            if (message.spare) std::copy_n(message.splatted, table_size(*lattices_[k]), message.spare);
+            const float* result = blur(*lattices_[k], values, message.blurred, vectors_, false, factor);
+            if (result == values) std::swap(values, message.blurred);
         }
     }
 
-    // Messages received and marginals, to the caller.
-    MeanFieldStatus visit_all() {
+    // Messages received and marginals, to the caller. unary_P: what `load` gives for all pixels, null where not at hand.
+    MeanFieldStatus visit_all(const float* unary_P) {
         look_at(false);
         sweep_.receives = job_.iterations > 0;
         Kept<float> buffer((TILE + LANES) * width_);
@@ -296,9 +314,10 @@ private:
         for (const Tile& tile : tiles_) {
             const int count = tile.x1 - tile.x0;
             for (int y = tile.y0; y < tile.y1; ++y) {
-                const MeanFieldStatus status = load(y, tile.x0, 1, count, rows);
+                const ptrdiff_t p = tile.at(y, tile.x0);
+                const MeanFieldStatus status = unary_P ? MeanFieldStatus::fine : load(y, tile.x0, 1, count, rows);
                 if (status != MeanFieldStatus::fine) return status;
-                variant_.update(sweep_, tile.at(y, tile.x0), count, vectors_, rows, rows);
+                variant_.update(sweep_, p, count, vectors_, unary_P ? unary_P + p * width_ : rows, rows);
                 if (job_.marginal_LHW) variant_.save_row(job_, y, tile.x0, count, static_cast<int>(width_), rows);
                 if (!job_.mask_HW) continue;
                 int32_t* mask = job_.mask_HW + static_cast<ptrdiff_t>(y) * job_.width + tile.x0;

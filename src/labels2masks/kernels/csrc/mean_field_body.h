@@ -89,8 +89,7 @@ L2M_TARGET static void update(const Sweep& sweep, ptrdiff_t first, int points, i
 
 // The marginals of those points to the next tables.
 template <int V>
-L2M_TARGET static void splat(const Sweep& sweep, ptrdiff_t first, int points, int vectors,
-                             const float* marginal) {
+L2M_TARGET static void splat(const Sweep& sweep, ptrdiff_t first, int points, int vectors, const float* marginal) {
     const int count = V ? V : vectors, width = count * LANES;
     Floats q[V ? V : MOST_LABELS / LANES];
     for (int i = 0; i < points; ++i, marginal += width) {
@@ -101,6 +100,31 @@ L2M_TARGET static void splat(const Sweep& sweep, ptrdiff_t first, int points, in
             else if (message.corners == 3) send<V, 3>(message, p, count, q);
         }
     }
+}
+
+// The same for what has changed since a point last spoke: points of which no marginal has moved by more than
+// `tolerance` stay silent. Returns how many spoke, and notes in `sent` what they did.
+template <int V>
+L2M_TARGET static ptrdiff_t splat_changes(const Sweep& sweep, ptrdiff_t first, int points, int vectors, float tolerance,
+                                          float* marginal, float* sent) {
+    const int count = V ? V : vectors, width = count * LANES;
+    ptrdiff_t spoke = 0;
+    for (int i = 0; i < points; ++i, marginal += width, sent += width) {
+        Floats most = all_of(0.0f);
+        for (int v = 0; v < count; ++v) {
+            const Floats change = load(marginal + v * LANES) - load(sent + v * LANES);
+            most = larger(most, larger(change, all_of(0.0f) - change));
+        }
+        if (!(largest_of(most) > tolerance)) continue;
+        for (int v = 0; v < count; ++v) {
+            const Floats now = load(marginal + v * LANES);
+            store(marginal + v * LANES, now - load(sent + v * LANES));
+            store(sent + v * LANES, now);
+        }
+        splat<V>(sweep, first + i, 1, vectors, marginal);
+        ++spoke;
+    }
+    return spoke;
 }
 
 // Probabilities of the pixels x0, x0 + step, ... of a row of the photo, a row of `width` labels each. Writes whole
@@ -157,6 +181,8 @@ L2M_TARGET static void save_row(const MeanField& job, int y, int x0, int count, 
 static Variant variant_for(int vectors) {
     static const Update updates[] = {update<0>, update<1>, update<2>, update<3>, update<4>};
     static const Splat splats[] = {splat<0>, splat<1>, splat<2>, splat<3>, splat<4>};
+    static const SplatChanges changes[] = {splat_changes<0>, splat_changes<1>, splat_changes<2>, splat_changes<3>,
+                                           splat_changes<4>};
     const int which = vectors <= 4 ? vectors : 0;
-    return {updates[which], splats[which], load_row, save_row};
+    return {updates[which], splats[which], changes[which], load_row, save_row};
 }

@@ -95,10 +95,10 @@ struct GaussianLattice {
     ptrdiff_t sources, queries, first_query;
 };
 
-static void mean_field(Plain<const uint8_t, 3> image_HW3, Plain<const float, 3> probability_LHW,
+static void mean_field(Plain<const uint8_t, 3> image_HW3, std::tuple<int, int> first_yx, Plain<const float, 3> probability_LHW,
                        std::vector<int32_t> labels, float least,
                        const std::vector<std::tuple<float, float, float>>& kernels, int iterations, int source_stride,
-                       std::optional<Plain<float, 3>> marginal_LHW, std::optional<Plain<int32_t, 2>> mask_HW) {
+                       float tolerance, std::optional<Plain<float, 3>> marginal_LHW, std::optional<Plain<int32_t, 2>> mask_HW) {
     const size_t height = image_HW3.shape(0), width = image_HW3.shape(1), planes = probability_LHW.shape(0);
     bool fits = image_HW3.shape(2) == 3 && probability_LHW.shape(1) == height && probability_LHW.shape(2) == width &&
                 !labels.empty() && iterations >= 0 && source_stride >= 1;
@@ -109,8 +109,8 @@ static void mean_field(Plain<const uint8_t, 3> image_HW3, Plain<const float, 3> 
     if (mask_HW) fits &= mask_HW->shape(0) == height && mask_HW->shape(1) == width;
     if (!fits) throw std::invalid_argument("the arrays do not fit each other");
     l2m::MeanField job = {
-        image_HW3.data(), int(height), int(width), probability_LHW.data(), std::move(labels), least, {}, iterations,
-        source_stride, marginal_LHW ? marginal_LHW->data() : nullptr, mask_HW ? mask_HW->data() : nullptr,
+        image_HW3.data(), int(height), int(width), std::get<0>(first_yx), std::get<1>(first_yx), probability_LHW.data(), std::move(labels), least, {}, iterations,
+        source_stride, tolerance, marginal_LHW ? marginal_LHW->data() : nullptr, mask_HW ? mask_HW->data() : nullptr,
     };
     for (const auto& [weight, sigma_xy, sigma_rgb] : kernels) job.kernels.push_back({weight, sigma_xy, sigma_rgb});
     l2m::MeanFieldStatus status;
@@ -144,8 +144,8 @@ NB_MODULE(_kernels, m) {
         .def("filter", &GaussianLattice::filter, nb::arg("values"), nb::arg("out").noconvert(), nb::arg("transpose"));
     m.def("empty_marginals", &empty_marginals, nb::arg("labels"), nb::arg("height"), nb::arg("width"),
           "An array of float32 whose memory is taken again when it is dropped.");
-    m.def("mean_field", &mean_field, nb::arg("image_HW3"), nb::arg("probability_LHW"), nb::arg("labels"),
+    m.def("mean_field", &mean_field, nb::arg("image_HW3"), nb::arg("first_yx"), nb::arg("probability_LHW"), nb::arg("labels"),
           nb::arg("least"), nb::arg("kernels"), nb::arg("iterations"), nb::arg("source_stride"),
-          nb::arg("marginal_LHW").none().noconvert(), nb::arg("mask_HW").none().noconvert(),
+          nb::arg("tolerance"), nb::arg("marginal_LHW").none().noconvert(), nb::arg("mask_HW").none().noconvert(),
           "Fill marginals or mask; raises ValueError 'probability', 'mass' or 'labels' for what can not be used.");
 }
