@@ -80,6 +80,26 @@ def test_predict_writes_indexed_masks_of_the_images_size(run_folder, tiny, tmp_p
     assert code == 0 and f"mIoU {100 * folder_score['miou']:.1f}" in out and "protocol" not in out.lower()[:20]
 
 
+def test_crf_from_tuning_to_masks(run_folder, tiny, tmp_path, capsys):
+    photo, tuned = tiny / "images" / "photo09.png", tmp_path / "crf.json"
+    words = ["crf", "tune", tiny, "--model", run_folder, "--folds", "2", "--evaluations", "3", "--out", tuned]
+    code, out, err = inside(capsys, *words)
+    assert code == 0, err
+    assert "held out" in out and "leave the CRF out" in out, "an untrained network has no outlines"
+    code, out, _ = inside(capsys, "predict", run_folder, photo, "--out", tmp_path / "p", "--also", "scores")
+    scores, out_folder = tmp_path / "p" / "scores" / "photo09.npz", tmp_path / "crf"
+    code, out, _ = inside(capsys, "crf", photo, scores, "--preset", tuned, "--out", out_folder, "--json")
+    made = json.loads(out.strip().split("\n")[-1])
+    assert code == 0 and made["read_as"] == "probabilities" and Path(made["picture"]).is_file()
+    code, out, _ = inside(capsys, "crf", photo, "--model", run_folder, "--preset", tuned, "--out", out_folder)
+    assert code == 0 and made["crf"] in out
+    words = ["predict", run_folder, photo, "--out", tmp_path / "q", "--crf", tuned, "--json"]
+    code, out, _ = inside(capsys, *words)
+    assert code == 0 and json.loads(out.strip().split("\n")[-1])["crf"] == made["crf"]
+    by_model, by_predict = (Image.open(p) for p in (made["mask"], tmp_path / "q" / "photo09.png"))
+    np.testing.assert_array_equal(np.asarray(by_model), np.asarray(by_predict))
+
+
 @pytest.mark.skipif(importlib.util.find_spec("onnxscript") is None, reason="needs the extra [onnx]")
 def test_export_predicts_the_same_masks(run_folder, tiny, tmp_path):
     exported = last_line(l2m_command("export", run_folder, "--onnx", tmp_path / "model.onnx", "--json"))
@@ -144,6 +164,11 @@ def test_list_of_one_network_and_doctor(capsys):
         (["list", "netwroks"], 2, "did you mean 'networks'"),
         (["convert", "{tiny}", "x", "--to", "jsnl"], 2, "did you mean 'jsonl'"),
         (["export", "x"], 2, "--onnx"),
+        (["crf", "{tiny}/images/photo00.png"], 2, "--model RUN"),
+        (["crf", "{tiny}/images/photo00.png", "{tiny}/classes.txt"], 3, "classes.txt"),
+        (["crf", "{tiny}/images/photo00.png", "{tiny}/masks/photo00.png", "--preset", "irm"], 2, "did you mean 'irn'"),
+        (["crf", "tune", "{tiny}"], 2, "--model"),
+        (["crf", "tune", "{tiny}", "--model", "x"], 2, "no model in x"),
     ],
 )
 def test_what_is_wrong_is_one_line_with_the_remedy(words, code, says, tiny, tmp_path, monkeypatch, capsys):
