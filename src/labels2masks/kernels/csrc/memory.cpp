@@ -1,7 +1,11 @@
 #include "memory.h"
 
+#include <cstdint>
 #include <iterator>
 #include <mutex>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 namespace l2m {
 namespace {
@@ -21,6 +25,18 @@ struct Shelf {
 Shelf& shelf() {
     static Shelf& one = *new Shelf;  // never destroyed: objects that live longer than this file's give memory back
     return one;
+}
+
+// Linux may then hand out large blocks in pages of 2 MB: the first writing of a thousand times fewer pages is waited for.
+void prefer_large_pages(void* memory, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    constexpr uintptr_t page = 4096, large = uintptr_t{4} << 20;
+    const uintptr_t first = (reinterpret_cast<uintptr_t>(memory) + page - 1) / page * page;
+    const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + bytes) / page * page;
+    if (bytes >= large) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);  // a wish: may fail
+#else
+    (void)memory, (void)bytes;
+#endif
 }
 
 void release(Header* header) { ::operator delete(header, std::align_val_t{ALIGNMENT}); }
@@ -57,6 +73,7 @@ void* take_memory(size_t bytes) {
     if (!header) {
         header = static_cast<Header*>(::operator new(bytes + ALIGNMENT, std::align_val_t{ALIGNMENT}));
         header->size = bytes;
+        prefer_large_pages(header, bytes + ALIGNMENT);
     }
     return reinterpret_cast<char*>(header) + ALIGNMENT;
 }
