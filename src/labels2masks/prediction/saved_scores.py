@@ -64,7 +64,8 @@ def read_scores(path: Path | str, height: int, width: int) -> SavedScores:
         scores_Lhw = np.log(np.maximum(scores_Lhw, np.float32(1e-5)))
     grid = None if (h, w) == (height, width) else Grid(height / h, width / w, height / h / 2, width / w / 2)
     probabilities_LHW = probabilities_from_scores(scores_Lhw, grid, height, width)
-    classes = Classes(names if len(names) == len(scores_Lhw) else tuple(map(str, range(len(scores_Lhw)))))
+    names = names if len(names) == len(scores_Lhw) else tuple(map(str, range(len(scores_Lhw))))
+    classes = Classes(names, background="background" if "background" in names else None)
     mask_HW = probabilities_LHW.argmax(axis=0).astype(np.int32)
     return SavedScores(probabilities_LHW, mask_HW, classes, "probabilities" if likely else "scores")
 
