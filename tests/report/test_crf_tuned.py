@@ -73,6 +73,17 @@ def test_the_text_says_what_to_do(result):
     assert "take that one" in tuned_text(below)
 
 
+def test_a_broken_photo_is_left_out(tmp_path):
+    root = write_tiny_dataset(tmp_path / "tiny")
+    (root / "masks" / "photo10.png").write_bytes(b"no mask")
+    model = colour_model(tmp_path / "run", DISC_GROUND_BOX)
+    result = l2m.crf_tune(root, model, split="val", folds=2, evaluations=1, out=tmp_path / "x.json")
+    assert result["photos"] == 3 and [s["image"] for s in result["skipped"]] == ["photo10"]
+    assert "photos left out; the first: " in tuned_text(result)
+    result = l2m.crf_tune(root, model, split="val", folds=2, minutes=1e-6, out=tmp_path / "x.json")
+    assert result["evaluations"] == 1, "the time was over after predicting"
+
+
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [

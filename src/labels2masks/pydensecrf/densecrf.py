@@ -56,12 +56,6 @@ NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC = Norma
 Compat = float | Sequence[float] | np.ndarray
 Pair = float | Sequence[float]
 
-_POWERS = {
-    NO_NORMALIZATION: (0.0, 0.0),
-    NORMALIZE_BEFORE: (1.0, 0.0),
-    NORMALIZE_AFTER: (0.0, 1.0),
-    NORMALIZE_SYMMETRIC: (0.5, 0.5),
-}
 _FUSED_LABELS = 255
 _FUSED_ENERGY = 80.0
 """exp of minus that is still an ordinary float32."""
@@ -77,19 +71,26 @@ class _Pairwise:
     fused: tuple[float, float, float] | None = None
 
     @cached_property
-    def _kernel(self) -> tuple[GaussianFilter, np.ndarray]:
-        """(K, its row sums_N1)."""
-        kernel = GaussianFilter(self.features_DN.T)
-        return kernel, kernel.filter(np.ones((self.features_DN.shape[1], 1), np.float32)) + np.float32(1e-20)
+    def _kernel(self) -> tuple[GaussianFilter, np.ndarray | None]:
+        """(K, what values are multiplied by first). pydensecrf divides by row sums before filtering, not by column
+        sums, so that case is not left to the filter."""
+        points_ND = self.features_DN.T
+        if self.normalization == NORMALIZE_SYMMETRIC:
+            return GaussianFilter(points_ND, normalisation="symmetric"), None
+        if self.normalization == NORMALIZE_AFTER:
+            return GaussianFilter(points_ND, normalisation="after"), None
+        kernel = GaussianFilter(points_ND)
+        if self.normalization == NO_NORMALIZATION:
+            return kernel, None
+        return kernel, 1 / (kernel.filter(np.ones((len(points_ND), 1), np.float32)) + np.float32(1e-20))
 
-    def apply(self, marginals_LN: np.ndarray) -> np.ndarray:
-        """energy_LN that a label at a point gets from the labels around it."""
-        kernel, mass_N1 = self._kernel
-        before, after = _POWERS[self.normalization]
-        heard_LN = (mass_N1**-after * kernel.filter(mass_N1**-before * marginals_LN.T)).T
+    def apply(self, marginals_NL: np.ndarray) -> np.ndarray:
+        """energy_NL that a label at a point gets from the labels around it."""
+        kernel, before_N1 = self._kernel
+        heard_NL = kernel.filter(marginals_NL if before_N1 is None else before_N1 * marginals_NL)
         if isinstance(self.compat, float):
-            return -self.compat * heard_LN  # Potts: agreeing is rewarded
-        return self.compat[:, None] * heard_LN if self.compat.ndim == 1 else self.compat @ heard_LN
+            return np.multiply(heard_NL, -self.compat, out=heard_NL)  # Potts: agreeing is rewarded
+        return heard_NL * self.compat if self.compat.ndim == 1 else heard_NL @ self.compat
 
 
 class DenseCRF:
@@ -147,16 +148,21 @@ class DenseCRF:
 
     def stepInference(self, Q: np.ndarray, tmp1: Any = None, tmp2: Any = None) -> None:
         """One step of the mean field; marginals_LN `Q` is changed in place."""
-        logits_LN = -self._energy_LN
-        for term in self._terms:
-            logits_LN -= term.apply(Q)
-        Q[...] = _softmax(logits_LN)
+        Q[...] = _softmax(-self._energy_after(Q))
 
     def klDivergence(self, Q: np.ndarray) -> float:
         """KL(Q || P) up to the log of P's partition function, which no Q changes: lower is nearer."""
         entropy = float((Q * np.log(np.maximum(Q, np.float32(1e-20)))).sum(dtype=np.float64))
-        energy_LN = self._energy_LN + sum(term.apply(Q) for term in self._terms)
+        energy_LN = self._energy_after(Q)
         return entropy + float((Q * np.where(Q > 0, energy_LN, 0)).sum(dtype=np.float64))  # 0 * inf is no energy
+
+    def _energy_after(self, marginals_LN: np.ndarray) -> np.ndarray:
+        """energy_LN of each label, where the other points are as the marginals say."""
+        marginals_NL = np.ascontiguousarray(marginals_LN.T)
+        heard_NL = np.zeros_like(marginals_NL)
+        for term in self._terms:
+            heard_NL += term.apply(marginals_NL)
+        return self._energy_LN + heard_NL.T
 
     def _add(
         self,

@@ -9,6 +9,7 @@ Legend: P = photos; C = classes; B = resamples.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -32,7 +33,7 @@ from ..progress import status, track
 from .crf_tuning_plot import tuning_plot
 from .svg import standalone
 
-PHOTOS = 60
+EVALUATIONS, PHOTOS = 80, 60
 """Photos searched on, unless told otherwise: their probabilities are held in memory."""
 
 
@@ -60,15 +61,17 @@ def crf_tune(
     evaluations, minutes: the budget, in CRFs of all photos or in time; 80 evaluations where neither is given.
     out: the file (.json); None = crf.json in the run folder, or beside the model file.
 
-    Returns {"file", "plot", "parameters", "crf" (in words), "photos", "split", "seen_in_training", "without", "start",
-    "held_out", "chosen_on" (mIoU 0..1: no CRF; the start; each photo with what was found without it; the result on the
-    photos it was chosen on), "gain" (held_out - without), "gain_band" (95 %, over photos), "evaluations", "complete"}.
+    Returns {"file", "plot", "parameters", "crf" (in words), "data", "split", "photos", "seen_in_training", "skipped",
+    mIoU 0..1 as "without" a CRF, with the "start", "held_out" (each photo with what was found without it) and
+    "chosen_on" (the result on the photos it was chosen on); "gain" (held_out - without), "gain_band" (95 %, over
+    photos), "evaluations", "complete" (the search ended before its budget)}.
     Raises UsageError for a wrong call, DataError where there are too few photos with masks.
     """
     if folds < 2 or photos < folds or (evaluations is not None and evaluations < 1):
         raise UsageError(f"crf tune takes 2 folds or more, as many photos and 1 evaluation: {folds=}, {photos=}")
     if minutes is not None and not minutes > 0:
         raise UsageError(f"--minutes must be above 0, got {minutes}")
+    begun = time.monotonic()
     first, model = crf_parameters(start), load_model(run)
     if not (first.bilateral_weight and first.gaussian_weight and first.iterations):
         raise UsageError("the search multiplies: it can not start from a weight of 0 or without iterations")
@@ -87,17 +90,21 @@ def crf_tune(
     part = data.subset(with_mask)
     fold_of = {name: k for k, names in enumerate(folds_of(part, folds, seed, group_by)) for name in names}
     index_L = matched(model.classes, data)
-    scored = []
-    for photo in track(part.photos, "predicting", len(part)):
-        if photo.name not in fold_of:
+    scored, skipped = [], []
+    for photo in track([p for p in part.photos if p.name in fold_of], "predicting"):
+        try:
+            image_HW3 = read_image(photo.image, photo.levels)
+            truth_HW = truth_mask(photo, *image_HW3.shape[:2]).astype(np.int16)
+        except DataError as error:
+            skipped.append({"image": photo.name, "reason": str(error)})
             continue
-        image_HW3 = read_image(photo.image, photo.levels)
-        truth_HW = truth_mask(photo, *image_HW3.shape[:2]).astype(np.int16)
         probabilities_LHW = model.predict_scores(image_HW3).astype(np.float16)
         scored.append(Scored(image_HW3, probabilities_LHW, truth_HW, index_L, fold_of[photo.name]))
+    if len({photo.fold for photo in scored}) < 2:
+        raise DataError(f"photos of fewer than 2 folds could be read; the first that could not: {skipped[0]['reason']}")
     if evaluations is None and minutes is None:
-        evaluations = 80
-    seconds = None if minutes is None else 60 * minutes
+        evaluations = EVALUATIONS
+    seconds = None if minutes is None else max(60 * minutes - (time.monotonic() - begun), 0.0)
     with status("searching CRF parameters") as say:
         tuned = tune(scored, len(data.classes), first, evaluations, seconds, threads, say)
     trained_on = set(read_json(folder / "split.json").get("train", ())) if folder else set()
@@ -106,6 +113,7 @@ def crf_tune(
         "split": where,
         "photos": len(scored),
         "seen_in_training": len(trained_on & set(fold_of)),
+        "skipped": skipped,
     }
     tried = [{**asdict(t.parameters), "miou": round(t.miou, 6)} for t in tuned.tried]
     per_fold = [asdict(p) for p in tuned.per_fold]
@@ -138,6 +146,8 @@ def tuned_text(result: Mapping[str, Any]) -> str:
     if result["seen_in_training"]:
         count = result["seen_in_training"]
         lines.append(f"the network learnt from {count} of these photos and is too sure there: choose others (--split)")
+    if result["skipped"]:
+        lines.append(f"{len(result['skipped'])} photos left out; the first: {result['skipped'][0]['reason']}")
     if not result["complete"]:
         lines.append(f"the budget of {result['evaluations']} evaluations ended the search; a larger one may find more")
     return "\n".join([*lines, f"{result['file']}: for --preset and --crf; {result['plot']}: the search"])
