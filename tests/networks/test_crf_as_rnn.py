@@ -88,6 +88,7 @@ def test_it_learns_what_the_preset_does_not_know():
         optimiser.zero_grad()
         losses[-1].backward()
         optimiser.step()
+    assert CRFasRNN(3, SMALL, per_class=False).weights_KC.shape == (2, 1)
     assert losses[-1] < 0.5 * losses[0]
     assert (crf.weights_KC < torch.tensor([[4.0], [3.0]])).all()
     assert all(factor.grad is None for factor in crf.log_factors)

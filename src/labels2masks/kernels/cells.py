@@ -44,6 +44,7 @@ def place_and_colour_features(
     colours_N3hw: Tensor, grid: Grid, sigma_xy: float | Tensor, sigma_rgb: float | Tensor
 ) -> Tensor:
     """features_NP5 (x, y, r, g, b), divided by their sigmas; colours in levels of 0..255, as `at_cells` gives them."""
-    place_P2 = place_features(grid, *colours_N3hw.shape[2:], sigma_xy, colours_N3hw)
+    height, width = colours_N3hw.shape[2:]
+    place_P2 = place_features(grid, height, width, sigma_xy, colours_N3hw)
     colour_NP3 = colours_N3hw.flatten(2).mT / sigma_rgb
     return torch.cat([place_P2.expand(len(colour_NP3), -1, -1), colour_NP3], dim=-1)

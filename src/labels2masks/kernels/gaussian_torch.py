@@ -14,6 +14,9 @@ The backends compute the same operator; "exact" defines it:
               features is the Gaussian's, each K in it by the lattice, and as near to it as the lattice is to K.
     reference the same lattice in numpy
 
+Not normalised, a lattice gives less than the sum: of points drawn at random 0.9 of it in 1 dimension, 0.67 in 5, 0.25
+in 8. Normalised the factor falls out, so prefer that where another backend must give the same.
+
 Legend: B = batch; P = source points, Q = query points; D = dimensions; C = channels.
 """
 
@@ -161,20 +164,23 @@ def _pull(here_D: Tensor, there_D: Tensor, held_C: Tensor, sent_C: Tensor, filte
 
 
 def _sum_of(backend: str, sources_BPD: Tensor, queries_BQD: Tensor | None) -> Sum:
-    on_gpu, single = sources_BPD.is_cuda, sources_BPD.dtype == torch.float32
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-    if backend == "auto" and not (single and (sources_BPD.device.type == "cpu" or on_gpu and find_spec("triton"))):
-        backend = "exact"
-    if backend == "triton" or (backend == "auto" and on_gpu):
-        if not find_spec("triton") or not (on_gpu or interpreted):
+    on_gpu = sources_BPD.is_cuda
+    if backend == "auto" and sources_BPD.dtype == torch.float32 and sources_BPD.device.type == "cpu":
+        return _Lattice(sources_BPD, queries_BQD, "auto")
+    if backend == "auto":
+        tiled = on_gpu and sources_BPD.dtype == torch.float32 and find_spec("triton")
+        backend = "triton" if tiled else "exact"
+    if backend in ("lattice", "reference"):
+        return _Lattice(sources_BPD, queries_BQD, backend)
+    queries_BQD = sources_BPD if queries_BQD is None else queries_BQD
+    if backend == "exact":
+        return _Exact(sources_BPD, queries_BQD)
+    if backend == "triton":
+        if not find_spec("triton") or not (on_gpu or os.environ.get("TRITON_INTERPRET") == "1"):
             raise UsageError("the backend 'triton' needs a GPU and the package triton: take 'auto' or 'exact'")
         from .gaussian_triton import TiledSum
 
-        return TiledSum(sources_BPD, sources_BPD if queries_BQD is None else queries_BQD)
-    if backend in ("auto", "lattice", "reference"):
-        return _Lattice(sources_BPD, queries_BQD, backend)
-    if backend == "exact":
-        return _Exact(sources_BPD, sources_BPD if queries_BQD is None else queries_BQD)
+        return TiledSum(sources_BPD, queries_BQD)
     known = ("auto", "exact", "triton", "lattice", "reference")
     raise UsageError(f"no backend {backend!r}{did_you_mean(str(backend), known)}")
 
@@ -190,12 +196,13 @@ class _Exact:
         start, end = self.points[::-1] if transposed else self.points
         chunk = max(self.pairs // (start.shape[0] * start.shape[1]), 1)
         with torch.autocast(values.device.type, enabled=False):  # half precision would round the weights
-            parts = [
-                # Not by the product of matrices: |f|^2 - 2 f f' + |f|^2 loses what distances need.
-                torch.cdist(some, start, compute_mode="donot_use_mm_for_euclid_dist").square().mul(-0.5).exp() @ values
-                for some in end.split(chunk, dim=1)
-            ]
-        return torch.cat(parts, dim=1)
+            return torch.cat([_weights(some, start) @ values for some in end.split(chunk, dim=1)], dim=1)
+
+
+def _weights(queries_BQD: Tensor, sources_BPD: Tensor) -> Tensor:
+    """weights_BQP. Not by a product of matrices: |f|^2 - 2 f f' + |f'|^2 loses the digits that near points need."""
+    distance_BQP = torch.cdist(queries_BQD, sources_BPD, compute_mode="donot_use_mm_for_euclid_dist")
+    return distance_BQP.square_().mul_(-0.5).exp_()
 
 
 class _Lattice:

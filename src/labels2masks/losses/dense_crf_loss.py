@@ -43,9 +43,9 @@ def dense_crf_loss(
     scores_NChw: before the softmax, on the cells of `grid`. images_N3HW: float RGB, 0..255, not normalised.
     sigma_xy: pixels of the photo. sigma_rgb: levels. stride: every such pixel of the photo is one of the reduced photo.
     gate_NHW: 0..1, how much of a pixel takes part: 0 for the padding around a crop.
-    normalised: K between the square roots of its row sums, which keeps a pixel's share within -1 and 0, whatever the
+    normalised: K between the square roots of its row sums, which keeps sum / count within -1 and 0, whatever the
         sigmas, the size and the backend. As published the sum grows with the neighbours, and the lattice ("auto" on a
-        CPU, and in the release) gives about two thirds of what all pairs give ("auto" on a GPU).
+        CPU, and in the release) gives half to two thirds of what all pairs give ("auto" on a GPU).
     The gradient is -2KS on every backend, also on the lattice, which is not quite symmetric.
     """
     reduced = Grid.square(stride, stride / 2)
@@ -62,8 +62,7 @@ def dense_crf_loss(
     with torch.no_grad():
         colours_N3hw = at_cells(images_N3HW.to(shares_NPC), reduced, *size)
         features_NP5 = place_and_colour_features(colours_N3hw, reduced, sigma_xy, sigma_rgb)
-        heard_NPC = GaussianOperator(features_NP5, None, backend, "symmetric" if normalised else None).filter(
-            shares_NPC
-        )
+        gaussian = GaussianOperator(features_NP5, None, backend, "symmetric" if normalised else None)
+        heard_NPC = gaussian.filter(shares_NPC)
         energy = (shares_NPC * heard_NPC).sum()
     return energy - 2 * (shares_NPC * heard_NPC).sum(), count

@@ -1,13 +1,13 @@
 """The gated CRF loss: the dense-CRF loss in a window, with a say in who speaks to whom.
 
-Obukhov, Georgoulis, Dai, Van Gool, "Gated CRF Loss for Weakly Supervised Semantic Image Segmentation", NeurIPS 2019,
+Obukhov, Georgoulis, Dai, Van Gool, "Gated CRF Loss for Weakly Supervised Semantic Image Segmentation", 2019,
 arXiv 1906.04651. For pixels p, and q != p in a window of (2 radius + 1)^2 around it,
 
     loss = sum over p, q of destination_p source_q k_pq (1 - sum over classes of y_c(p) y_c(q))
 
 with k Gaussian in place and colour. Sources are pixels that may be listened to (not the padding of a crop),
 destinations those that listen (such as the unlabelled ones). Every difference of position is one product of shifted
-maps, and each serves both directions: (2 radius + 1)^2 / 2 passes, and no map of the whole window is ever held.
+maps and serves both directions: (2 radius + 1)^2 / 2 passes, and never all classes for the whole window at once.
 
 Legend: N = images; C = classes; H, W = pixels; h, w = cells.
 """
