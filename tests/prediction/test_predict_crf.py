@@ -52,6 +52,8 @@ def test_a_file_comes_back(tmp_path):
     path = write_crf(tmp_path / "crf.json", parameters, {"gain": 0.01})
     assert crf_parameters(path) == crf_parameters(str(path)) == crf_parameters(parameters) == parameters
     assert json.loads(path.read_text())["gain"] == 0.01
+    tuned = write_crf(tmp_path / "tuned.json", PRESETS["irn"], {"tuned_on": "4 photos of tiny"})
+    assert in_words(tuned) == in_words("irn") + "; tuned on 4 photos of tiny" and in_words(path) == in_words(parameters)
     assert in_words(parameters) == "bilateral 4 (33.3 px, 5 levels), 7 steps"
     assert in_words(replace(parameters, bilateral_weight=0.0)) == in_words(replace(parameters, iterations=0)) == "none"
 
@@ -59,7 +61,8 @@ def test_a_file_comes_back(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "no CRF parameters"),
+        ("{", "not valid JSON"),
+        ("[]", "no CRF parameters"),
         ("{}", "KeyError: 'parameters'"),
         ('{"parameters": {"bilateral_weight": 3}}', "expected bilateral_weight, bilateral_xy"),
         (json.dumps({"parameters": {**asdict(PRESETS["irn"]), "bilateral_xy": -1}}), "standard deviations > 0"),

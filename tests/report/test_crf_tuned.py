@@ -47,7 +47,9 @@ def test_scores_are_those_of_evaluate_and_the_file_is_what_predict_takes(result,
     assert crf_parameters(result["file"]) == CRFParameters(**result["parameters"])
     masks = place / "masks"
     l2m.predict(model, place / "tiny" / "images", masks, crf=result["file"])
-    assert result["chosen_on"] == pytest.approx(l2m.evaluate(masks, place / "tiny", "val")["miou"], abs=1e-6)
+    scored = l2m.evaluate(masks, place / "tiny", "val")
+    assert result["chosen_on"] == pytest.approx(scored["miou"], abs=1e-6)
+    assert scored["protocol"]["crf"].endswith("; tuned on 4 photos of tiny, split 'val' of the data set")
     assert result["gain"] == pytest.approx(result["held_out"] - result["without"], abs=2e-6)
     kept = json.loads(Path(result["file"]).read_text())
     assert len(kept["tried"]) == 6 and len(kept["folds"]) == 2 and kept["data"] == "tiny"

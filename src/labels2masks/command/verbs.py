@@ -247,7 +247,7 @@ def explain(
 def crf(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One photo.")],
     scores: Annotated[
-        Path | None, typer.Argument(metavar="[SCORES]", help=".npy or .npz of scores or probabilities, or a mask.")
+        Path | None, typer.Argument(metavar="SCORES", help=".npy or .npz of scores or probabilities, or a mask.")
     ] = None,
     model: Annotated[Path | None, typer.Option("--model", metavar="RUN", help="Predicts the scores instead.")] = None,
     preset: Annotated[

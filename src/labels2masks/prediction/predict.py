@@ -68,14 +68,15 @@ def predict(
     "skipped": [{"image", "reason"}]}.
     Raises UsageError for a wrong call, DataError where not one image could be predicted.
     """
-    wanted, refine = _wanted(also), None if crf is None else crf_parameters(crf)
+    wanted = _wanted(also)
+    refine, words = (None, None) if crf is None else (crf_parameters(crf), in_words(crf))
     part, parts = _shard(shard)
     named = _named(images)
     listed = list(named.items())[part - 1 :: parts]
     model = load_model(run)
     folder = Path(out) if out is not None else Path("predictions") / _stem(run)
     views = views_of(tta, model.views)
-    _claim(folder, model, views, refine)
+    _claim(folder, model, views, words)
     suffix = f"-{part}-of-{parts}" if parts > 1 else ""
 
     def one(item: tuple[str, Path]) -> tuple[str, str, Seams]:
@@ -112,7 +113,7 @@ def predict(
         "already_there": sum(text == "kept" for _, text, _ in outcomes),
         "in_tiles": sum(seams.tiles > 1 for _, _, seams in outcomes),
         "differing_share": round(sum(seams.differing for _, _, seams in outcomes) / cells, 6) if cells else None,
-        "crf": None if refine is None else in_words(refine),
+        "crf": words,
         "skipped": skipped,
     }
 
@@ -188,7 +189,7 @@ def _below(image: Path, name: str) -> str:
     return name + image.suffix
 
 
-def _claim(folder: Path, model: Model, views: Views, refine: CRFParameters | None) -> None:
+def _claim(folder: Path, model: Model, views: Views, crf: str | None) -> None:
     """Make the folder ours: new, empty, or begun by the same model with the same views and CRF."""
     card: dict[str, Any] = {
         "version": 1,
@@ -196,8 +197,8 @@ def _claim(folder: Path, model: Model, views: Views, refine: CRFParameters | Non
         "tta": {views_of(False): False, views_of(True): True}.get(views, str(views)),
         "classes": model.classes.to_json(),
     }
-    if refine is not None:
-        card["crf"] = in_words(refine)
+    if crf is not None:
+        card["crf"] = crf
     path = folder / CARD
     if path.is_file():
         try:

@@ -62,8 +62,8 @@ def crf(
         raise UsageError("crf takes a file of scores, or a model that predicts them (--model RUN)")
     image_HW3 = read_image(image, levels)
     said = _predicted(image_HW3, run) if scores is None else read_scores(scores, *image_HW3.shape[:2])
-    parameters = crf_parameters(preset or ("irn" if said.read_as == "labels" else "deeplab"))
-    masks = crf_steps(image_HW3, said.probabilities_LHW, parameters)
+    preset = preset or ("irn" if said.read_as == "labels" else "deeplab")
+    masks = crf_steps(image_HW3, said.probabilities_LHW, crf_parameters(preset))
     masks[0] = said.mask_HW
     folder, stem = Path("crf" if out is None else out), Path(image).stem
     changed = int((masks[max(masks)] != said.mask_HW).sum())
@@ -72,7 +72,7 @@ def crf(
         "mask": str(_written(folder / f"{stem}-mask.png", masks[max(masks)], said.classes)),
         "picture": str(write_atomically(folder / f"{stem}-crf.png", lambda file: sheet.save(file, format="PNG"))),
         "read_as": said.read_as,
-        "crf": in_words(parameters),
+        "crf": in_words(preset),
         "changed": changed,
         "changed_share": round(changed / said.mask_HW.size, 6),
     }

@@ -117,7 +117,10 @@ def crf_tune(
     }
     tried = [{**asdict(t.parameters), "miou": round(t.miou, 6)} for t in tuned.tried]
     per_fold = [asdict(p) for p in tuned.per_fold]
-    write_crf(file, tuned.parameters, {**result, "start_parameters": asdict(first), "folds": per_fold, "tried": tried})
+    rests_on = {"tuned_on": f"{len(scored)} photos of {result['data']}, {where}", **result}
+    write_crf(
+        file, tuned.parameters, {**rests_on, "start_parameters": asdict(first), "folds": per_fold, "tried": tried}
+    )
     plot = write_atomically(file.with_suffix(".svg"), standalone(tuning_plot(tuned)))
     return {
         "file": str(file),
