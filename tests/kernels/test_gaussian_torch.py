@@ -153,9 +153,9 @@ for batch, dims, points, queries, channels in cases:
     back = torch.rand(batch, queries or points, channels, generator=draw)
     results = []
     for backend in ("triton", "exact"):
-        leaves = [t.clone().requires_grad_() for t in (sources, values, *([] if targets is None else [targets]))]
-        operator = GaussianOperator(leaves[0], leaves[2] if queries else None, backend, "symmetric")
-        out = operator.filter(leaves[1])
+        leaves = [values.clone().requires_grad_(), *([] if queries else [sources.clone().requires_grad_()])]
+        operator = GaussianOperator(sources if queries else leaves[1], targets, backend, "symmetric")
+        out = operator.filter(leaves[0])
         results.append([out, operator.transpose(back), *torch.autograd.grad(out, leaves, back)])
     for ours, exact in zip(*results, strict=True):
         torch.testing.assert_close(ours, exact, atol=2e-5, rtol=2e-5)
