@@ -14,6 +14,9 @@ typedef float Floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
 #define L2M_SELECT(mask, yes, no) ((mask) ? (yes) : (no))
 #define to_ints(floats) __builtin_convertvector(floats, ::l2m::Ints)
+// The compiler must not know how a pointer came about: in a loop over points it would keep a running address for each
+// of a point's corners, more than there are registers.
+#define L2M_FORGET_ORIGIN(pointer) __asm__("" : "+r"(pointer))
 
 #else
 
@@ -48,6 +51,7 @@ Lanes<T> select(const Ints& mask, const Lanes<T>& yes, const Lanes<T>& no) {
     return out;
 }
 #define L2M_SELECT(mask, yes, no) select(mask, yes, no)
+#define L2M_FORGET_ORIGIN(pointer) (void)(pointer)
 
 inline Ints to_ints(const Floats& x) {
     Ints out;

@@ -25,11 +25,18 @@ L2M_TARGET static inline float largest_of(Floats x) {
     return most;
 }
 
+// A bilateral kernel, then a Gaussian one: what is not asked for each point again is a few percent.
+static inline bool is_usual(const Sweep& sweep) {
+    return sweep.messages.size() == 2 && sweep.messages[0].corners == 6 && sweep.messages[1].corners == 3;
+}
+
 // q += the message of one kernel to point p.
 template <int V, int C>
 L2M_TARGET static inline void receive(const Message& message, ptrdiff_t p, int count, Floats* q) {
     const int32_t* start = message.start_Sv + static_cast<ptrdiff_t>(message.simplex_P[p]) * C;
     const float *weight = message.weight_Pv + p * C, *blurred = message.blurred;
+    L2M_FORGET_ORIGIN(weight);
+    L2M_FORGET_ORIGIN(start);
     for (int c = 0; c < C; ++c) {
         const float* from = blurred + start[c];
         const Floats w = all_of(weight[c]);
@@ -43,6 +50,8 @@ L2M_TARGET static inline void send(const Message& message, ptrdiff_t p, int coun
     const int32_t* start = message.start_Sv + static_cast<ptrdiff_t>(message.simplex_P[p]) * C;
     const float* weight = message.weight_Pv + p * C;
     float* splatted = message.splatted;
+    L2M_FORGET_ORIGIN(weight);
+    L2M_FORGET_ORIGIN(start);
     for (int c = 0; c < C; ++c) {
         float* to = splatted + start[c];
         const Floats w = all_of(weight[c]);
@@ -56,11 +65,16 @@ template <int V>
 L2M_TARGET static void update(const Sweep& sweep, ptrdiff_t first, int points, int vectors,
                               const float* unary, float* marginal) {
     const int count = V ? V : vectors, width = count * LANES;
+    const Message* messages = sweep.messages.data();
+    const bool usual = is_usual(sweep);
     Floats q[V ? V : MOST_LABELS / LANES];
     for (int i = 0; i < points; ++i, unary += width, marginal += width) {
         const ptrdiff_t p = first + i;
         for (int v = 0; v < count; ++v) q[v] = all_of(0.0f);
-        if (sweep.receives) {
+        if (sweep.receives && usual) {
+            receive<V, 6>(messages[0], p, count, q);
+            receive<V, 3>(messages[1], p, count, q);
+        } else if (sweep.receives) {
             for (const Message& message : sweep.messages) {
                 if (message.corners == 6) receive<V, 6>(message, p, count, q);
                 else if (message.corners == 3) receive<V, 3>(message, p, count, q);
@@ -91,10 +105,17 @@ L2M_TARGET static void update(const Sweep& sweep, ptrdiff_t first, int points, i
 template <int V>
 L2M_TARGET static void splat(const Sweep& sweep, ptrdiff_t first, int points, int vectors, const float* marginal) {
     const int count = V ? V : vectors, width = count * LANES;
+    const Message* messages = sweep.messages.data();
+    const bool usual = is_usual(sweep);
     Floats q[V ? V : MOST_LABELS / LANES];
     for (int i = 0; i < points; ++i, marginal += width) {
         const ptrdiff_t p = first + i;
         for (int v = 0; v < count; ++v) q[v] = load(marginal + v * LANES);
+        if (usual) {
+            send<V, 6>(messages[0], p, count, q);
+            send<V, 3>(messages[1], p, count, q);
+            continue;
+        }
         for (const Message& message : sweep.messages) {
             if (message.corners == 6) send<V, 6>(message, p, count, q);
             else if (message.corners == 3) send<V, 3>(message, p, count, q);
