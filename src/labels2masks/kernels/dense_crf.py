@@ -118,7 +118,8 @@ def dense_crf(
     least: smaller probabilities count as this, so that no pixel is lost for a label.
     tile: images with a longer side are inferred in tiles of that side, one at a time, that see `MARGIN` more
         standard deviations around them; what is left over is the memory of the arrays given and returned.
-    One thread, the GIL released. Raises UsageError for shapes and types that do not fit, NaN, and values beyond 0..1.
+    One thread, the GIL released. Up to 512 MB of working memory stay with the process for its next call.
+    Raises UsageError for shapes and types that do not fit, NaN, and values beyond 0..1.
     """
     image_HW3 = _checked_image(image_HW3)
     height, width = image_HW3.shape[:2]

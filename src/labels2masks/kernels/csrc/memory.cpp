@@ -10,7 +10,7 @@
 namespace l2m {
 namespace {
 
-constexpr size_t ALIGNMENT = 64, SMALL = 1 << 16, MOST_KEPT = size_t{256} << 20;
+constexpr size_t ALIGNMENT = 64, SMALL = 1 << 16, MOST_KEPT = size_t{512} << 20;
 
 struct Header {  // stands in front of what is handed out
     size_t size;

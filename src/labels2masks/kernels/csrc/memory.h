@@ -10,7 +10,7 @@ namespace l2m {
 // At least `bytes`, 64-byte aligned, with whatever it held before. Throws std::bad_alloc.
 void* take_memory(size_t bytes);
 
-// For the next to take. Up to 256 MB are kept; what goes beyond is the system's again.
+// For the next to take. Up to 512 MB are kept; what goes beyond is the system's again.
 void give_memory(void* memory) noexcept;
 
 template <typename T>
