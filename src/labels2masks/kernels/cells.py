@@ -16,7 +16,8 @@ from .upsample import upsample
 def at_cells(maps_NDHW: Tensor, grid: Grid, height: int, width: int) -> Tensor:
     """maps_NDhw on height x width cells of `grid`: means over stride x stride pixels around each cell's centre.
 
-    Strides are rounded to whole pixels for the mean, not for the centres. Beyond the border its pixels are repeated.
+    Strides are rounded to whole pixels for the mean, not for the centres. Beyond the border the outermost mean is
+    repeated.
     """
     pixels = [
         min(max(round(s), 1), n) for s, n in zip((grid.stride_y, grid.stride_x), maps_NDHW.shape[2:], strict=True)
