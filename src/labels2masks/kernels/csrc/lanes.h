@@ -17,6 +17,7 @@ typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
 // The compiler must not know how a pointer came about: in a loop over points it would keep a running address for each
 // of a point's corners, more than there are registers.
 #define L2M_FORGET_ORIGIN(pointer) __asm__("" : "+r"(pointer))
+#define L2M_FETCH(pointer) __builtin_prefetch(pointer)
 
 #else
 
@@ -52,6 +53,7 @@ Lanes<T> select(const Ints& mask, const Lanes<T>& yes, const Lanes<T>& no) {
 }
 #define L2M_SELECT(mask, yes, no) select(mask, yes, no)
 #define L2M_FORGET_ORIGIN(pointer) (void)(pointer)
+#define L2M_FETCH(pointer) (void)(pointer)
 
 inline Ints to_ints(const Floats& x) {
     Ints out;

@@ -61,7 +61,7 @@ KeySet<K>::KeySet(ptrdiff_t expected) {
 }
 
 template <int K>
-size_t KeySet<K>::place(const int32_t* key) const {
+uint64_t KeySet<K>::hash(const int32_t* key) {
     // Neighbours differ by small numbers in few coordinates: an odd 64-bit factor for each, and the upper bits of
     // the sum, keep them apart. The products do not wait for each other.
     static constexpr uint64_t factor[] = {0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9,
@@ -70,22 +70,22 @@ size_t KeySet<K>::place(const int32_t* key) const {
     uint64_t hash = 0;
     for (int i = 0; i < K; ++i) hash += static_cast<uint32_t>(key[i]) * factor[i];
     hash ^= hash >> 32;
-    return static_cast<size_t>((hash * 0x9E3779B97F4A7C15) >> (64 - bits_));
+    return hash * 0x9E3779B97F4A7C15;
 }
 
 template <int K>
 int32_t KeySet<K>::find(const int32_t* key) const {
     const size_t last = slot_.size() - 1;
-    for (size_t s = place(key);; s = (s + 1) & last) {
+    for (size_t s = place(hash(key));; s = (s + 1) & last) {
         const int32_t i = slot_[s];
         if (i < 0 || !std::memcmp(this->key(i), key, K * sizeof(int32_t))) return i;
     }
 }
 
 template <int K>
-int32_t KeySet<K>::find_or_add(const int32_t* key) {
+int32_t KeySet<K>::find_or_add(const int32_t* key, uint64_t hash) {
     const size_t last = slot_.size() - 1;
-    for (size_t s = place(key);; s = (s + 1) & last) {
+    for (size_t s = place(hash);; s = (s + 1) & last) {
         const int32_t i = slot_[s];
         if (i >= 0) {
             if (!std::memcmp(this->key(i), key, K * sizeof(int32_t))) return i;
@@ -104,7 +104,7 @@ void KeySet<K>::grow() {
     slot_.assign(size_t{1} << bits_, -1);
     const size_t last = slot_.size() - 1;
     for (int32_t i = 0; i < count_; ++i) {
-        size_t s = place(key(i));
+        size_t s = place(hash(key(i)));
         while (slot_[s] >= 0) s = (s + 1) & last;
         slot_[s] = i;
     }
@@ -128,11 +128,14 @@ public:
         const size_t before = lattice_.weight_Pv.size();
         lattice_.weight_Pv.resize(before + keys_.size());
         embed_(features, plane, points, &lattice_.weight_Pv[before], keys_.data());
+        hashes_.resize(points);
+        for (int p = 0; p < points; ++p) hashes_[p] = simplices_.hash(&keys_[static_cast<size_t>(p) * (D + 1)]);
         for (int p = 0; p < points; ++p) {
             const int32_t* key = &keys_[static_cast<size_t>(p) * (D + 1)];
+            if (p + AHEAD < points) simplices_.fetch(hashes_[p + AHEAD]);
             // Points come as they lie in the photo: many share the simplex of the one before.
             if (last_ < 0 || std::memcmp(simplices_.key(last_), key, (D + 1) * sizeof(int32_t))) {
-                last_ = simplices_.find_or_add(key);
+                last_ = simplices_.find_or_add(key, hashes_[p]);
                 if (static_cast<size_t>(last_) * (D + 1) == lattice_.row_Sv.size()) add_vertices(key);
             }
             lattice_.simplex_P.push_back(last_);
@@ -160,18 +163,23 @@ private:
     void add_vertices(const int32_t* key) {
         int rank[D];
         for (int k = 0, code = key[D]; k < D; ++k, code /= D + 1) rank[k] = code % (D + 1);
+        int32_t vertex[D + 1][D];
+        uint64_t hash[D + 1];
         for (int v = 0; v <= D; ++v) {
-            int32_t vertex[D];
-            for (int k = 0; k < D; ++k) vertex[k] = key[k] + (rank[k] <= D - v ? v : v - (D + 1));
-            lattice_.row_Sv.push_back(vertices_.find_or_add(vertex) + 1);
+            for (int k = 0; k < D; ++k) vertex[v][k] = key[k] + (rank[k] <= D - v ? v : v - (D + 1));
+            hash[v] = vertices_.hash(vertex[v]);
+            vertices_.fetch(hash[v]);
         }
+        for (int v = 0; v <= D; ++v) lattice_.row_Sv.push_back(vertices_.find_or_add(vertex[v], hash[v]) + 1);
     }
 
     const Embed embed_;
     Lattice lattice_;
     KeySet<D + 1> simplices_;
     KeySet<D> vertices_;
+    static constexpr int AHEAD = 8;  // points whose place in the table is fetched while others are looked up
     Kept<int32_t> keys_;
+    Kept<uint64_t> hashes_;
     int32_t last_ = -1;
 };
 

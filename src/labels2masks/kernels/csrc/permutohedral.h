@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "lanes.h"
 #include "memory.h"
 #include "simplex.h"
 
@@ -15,13 +16,15 @@ template <int K>
 class KeySet {
 public:
     explicit KeySet(ptrdiff_t expected);
+    static uint64_t hash(const int32_t* key);
     int32_t find(const int32_t* key) const;
-    int32_t find_or_add(const int32_t* key);
+    int32_t find_or_add(const int32_t* key, uint64_t hash);
+    void fetch(uint64_t hash) const { L2M_FETCH(&slot_[place(hash)]); }
     int32_t size() const { return count_; }
     const int32_t* key(int32_t i) const { return &keys_[static_cast<size_t>(i) * K]; }
 
 private:
-    size_t place(const int32_t* key) const;
+    size_t place(uint64_t hash) const { return static_cast<size_t>(hash >> (64 - bits_)); }
     void grow();
     int bits_ = 8;
     int32_t count_ = 0;
