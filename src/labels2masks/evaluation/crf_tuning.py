@@ -28,7 +28,7 @@ Position = tuple[int, ...]
 
 _STRIDES = (2, 1)
 _OFF, _FURTHEST = -6, 8
-"""A weight that far below its start is 0, the kernel left out; nothing is searched beyond the other."""
+"""Where the search ends. A weight at the lower end is 0, its kernel left out."""
 _LEAST_GAIN = 1e-5
 """In mIoU: less is noise of a few pixels."""
 
@@ -161,7 +161,6 @@ def coordinate_search() -> Generator[Position, float, None]:
                         if score <= highest + _LEAST_GAIN:
                             break
                         best, highest, rising = position, score, True
-    return
 
 
 def at(start: CRFParameters, position: Position) -> CRFParameters:
