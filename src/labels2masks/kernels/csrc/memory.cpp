@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <iterator>
 #include <mutex>
@@ -16,7 +17,7 @@ struct Header {  // stands in front of what is handed out
     size_t size;
 };
 
-struct Shelf {
+struct Shelf {  // oldest first
     std::mutex mutex;
     Header* blocks[64];
     size_t count = 0, total = 0;
@@ -52,18 +53,23 @@ Header* from_shelf(size_t bytes) {
     }
     if (best == of.count) return nullptr;
     Header* found = of.blocks[best];
-    of.blocks[best] = of.blocks[--of.count];
+    std::copy(of.blocks + best + 1, of.blocks + of.count--, of.blocks + best);
     of.total -= found->size;
     return found;
 }
 
-bool to_shelf(Header* header) {
+// What lay there longest makes room.
+void to_shelf(Header* header) {
     Shelf& of = shelf();
     const std::lock_guard<std::mutex> lock(of.mutex);
-    if (of.total + header->size > MOST_KEPT || of.count == std::size(of.blocks)) return false;
+    size_t gone = 0;
+    while (gone < of.count && (of.count - gone == std::size(of.blocks) || of.total + header->size > MOST_KEPT)) {
+        of.total -= of.blocks[gone]->size;
+        release(of.blocks[gone++]);
+    }
+    of.count = static_cast<size_t>(std::copy(of.blocks + gone, of.blocks + of.count, of.blocks) - of.blocks);
     of.blocks[of.count++] = header;
     of.total += header->size;
-    return true;
 }
 
 }  // namespace
@@ -80,7 +86,8 @@ void* take_memory(size_t bytes) {
 
 void give_memory(void* memory) noexcept {
     auto* header = reinterpret_cast<Header*>(static_cast<char*>(memory) - ALIGNMENT);
-    if (header->size < SMALL || !to_shelf(header)) release(header);
+    if (header->size < SMALL || header->size > MOST_KEPT) release(header);
+    else to_shelf(header);
 }
 
 }  // namespace l2m

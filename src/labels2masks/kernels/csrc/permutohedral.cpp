@@ -147,9 +147,16 @@ public:
         lattice_.neighbour_AR2.assign(2 * (static_cast<size_t>(vertices) + 1) * (D + 1), 0);
         for (int axis = 0; axis <= D; ++axis) {
             int32_t* neighbour_R2 = &lattice_.neighbour_AR2[2 * (static_cast<size_t>(vertices) + 1) * axis];
-            for (int32_t i = 0; i < vertices; ++i) {
-                int32_t there[D];
+            int32_t there[D];
+            const auto look = [&](int32_t i) {
                 for (int k = 0; k < D; ++k) there[k] = vertices_.key(i)[k] + (k == axis ? -D : 1);
+            };
+            for (int32_t i = 0; i < vertices; ++i) {
+                if (i + AHEAD < vertices) {
+                    look(i + AHEAD);
+                    vertices_.fetch(vertices_.hash(there));
+                }
+                look(i);
                 const int32_t j = vertices_.find(there);
                 if (j < 0) continue;
                 neighbour_R2[2 * (i + 1)] = j + 1;
@@ -177,7 +184,7 @@ private:
     Lattice lattice_;
     KeySet<D + 1> simplices_;
     KeySet<D> vertices_;
-    static constexpr int AHEAD = 8;  // points whose place in the table is fetched while others are looked up
+    static constexpr int AHEAD = 8;  // keys whose place in the table is fetched while others are looked up
     Kept<int32_t> keys_;
     Kept<uint64_t> hashes_;
     int32_t last_ = -1;
