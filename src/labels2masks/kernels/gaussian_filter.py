@@ -4,9 +4,9 @@ One primitive behind dense CRFs, guided upsampling and label propagation. Featur
 the kernel's standard deviation: for a photo (x / sigma_xy, y / sigma_xy, r / sigma_rgb, ...), for a volume one
 coordinate more; any list of points will do.
 
-The permutohedral lattice (Adams, Baek, Davis 2010) takes time linear in the points. It is an
-approximation: after normalisation about 0.006 rms beside the exact sum (values of 0..1), and single points more. Without
-normalisation it is also too small by a factor that depends on the points: 0.9 in one dimension, 0.5 on a photo.
+The permutohedral lattice (Adams, Baek, Davis 2010) takes time linear in the points. It is an approximation: after
+normalisation about 0.006 rms beside the exact sum (values of 0..1), and single points more. Without normalisation it is
+also too small, by a factor that depends on the points: 0.9 in one dimension, 0.5 on a photo.
 Three backends compute the same operator: "lattice" in C++ (csrc/permutohedral.cpp), "reference", the same
 lattice in numpy, which defines it and serves where the extension is missing, and "exact", the sum itself in numpy.
 
