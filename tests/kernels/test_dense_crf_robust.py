@@ -202,6 +202,16 @@ np.save(sys.argv[1], np.concatenate([a.ravel() for a in found]))
     assert difference.max() < 1e-4 and difference.mean() < 1e-7
 
 
+def test_a_pixel_that_hears_one_corner_by_rounding_stays_a_number():
+    """Noise at a small sigma: many pixels share no simplex with a source, some only a corner of weight 1e-8."""
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        image_HW3 = rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)
+        alike_LHW = np.full((2, 200, 200), 0.5, np.float32)
+        marginals_LHW = dense_crf(image_HW3, alike_LHW, CRFParameters(4, 60, 2.5, 3, 3), source_stride=2)
+        np.testing.assert_allclose(marginals_LHW, 0.5, atol=1e-3)
+
+
 @pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3), (5, 5), (5, 5, 4), (1, 5, 5, 3)])
 def test_what_is_no_image_is_refused(shape):
     with pytest.raises(UsageError, match="uint8 RGB"):

@@ -171,6 +171,7 @@ def barycentric(points_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     weight_Nv = np.empty_like(by_rank)
     weight_Nv[:, 0] = by_rank[:, dims] + (1 - by_rank[:, 0])
     weight_Nv[:, 1:] = by_rank[:, dims - 1 :: -1] - by_rank[:, dims:0:-1]
+    np.maximum(weight_Nv, 0, out=weight_Nv)  # a sum of ones below zero, by rounding, would have no root
     v = np.arange(dims + 1)[:, None]
     wraps_NvD = rank[:, None, :dims] > dims - v
     vertex_NvD = nearest[:, None, :dims].astype(np.int64) + v - (dims + 1) * wraps_NvD

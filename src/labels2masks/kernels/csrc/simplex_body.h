@@ -68,6 +68,8 @@ L2M_TARGET static void embed(const float* features, ptrdiff_t plane, int points,
         Floats weight[D + 1];
         weight[0] = by_rank[D] + (one - by_rank[0]);
         for (int v = 1; v <= D; ++v) weight[v] = by_rank[D - v] - by_rank[D - v + 1];
+        // Rounding must leave none below zero: a point that hears one corner only would be normalised by a negative sum.
+        for (Floats& w : weight) w = L2M_SELECT(w > zero, w, zero);
         const int lanes = std::min(LANES, points - p);
         for (int l = 0; l < lanes; ++l) {
             for (int v = 0; v <= D; ++v) weight_Pv[static_cast<ptrdiff_t>(p + l) * (D + 1) + v] = weight[v][l];
