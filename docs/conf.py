@@ -33,6 +33,7 @@ nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 1800
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables that a cell makes are tables
 _places = [str(HERE), str(HERE.parent / "examples" / "gallery"), os.environ.get("PYTHONPATH", "")]
 os.environ["PYTHONPATH"] = os.pathsep.join(p for p in _places if p)
 
