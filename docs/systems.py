@@ -49,7 +49,7 @@ def trained(of: Sequence[Row], seed: int = 0) -> list[Row]:
 
 def score_table(of: Sequence[Row]) -> str:
     """Markdown, a line a system."""
-    lines = [_line("system", *MEASURES, "parameters, M", "multiply-adds, G", "stride", "field", "images/s")]
+    lines = [_line("system", *MEASURES, "M par.", "GMAC", "stride", "field", "images/s")]
     lines.append("|---" * 9 + "|")
     for row in of:
         s = row["settings"]
@@ -61,7 +61,7 @@ def score_table(of: Sequence[Row]) -> str:
 
 def published_table(of: Sequence[Row]) -> str:
     """Markdown, the fastest first."""
-    lines = [_line("as published", "parameters, M", "multiply-adds, G", "stride", "field", "images/s")]
+    lines = [_line("as published", "M par.", "GMAC", "stride", "field", "images/s")]
     lines.append("|---" * 6 + "|")
     for row in sorted(of, key=lambda r: -r["value"]):
         s = row["settings"]
@@ -90,7 +90,7 @@ def _line(*cells: str) -> str:
 
 
 def _field(settings: dict[str, Any]) -> str:
-    return f"{settings['field']:,}" + (" and all" if settings["whole_image"] else "")
+    return f"{settings['field']:,}" + ("+" if settings["whole_image"] else "")
 
 
 def differences(of: Sequence[Row], pair: tuple[str, str], measure: str) -> list[float]:
