@@ -55,6 +55,11 @@ class Grid:
             self.stride_y, self.stride_x, self.centre_y + top * self.stride_y, self.centre_x + left * self.stride_x
         )
 
+    def in_cells_of(self, other: Grid) -> Grid:
+        """This grid with the cells of `other` as the pixels."""
+        down, right = self.offset_to(other)
+        return Grid(self.stride_y / other.stride_y, self.stride_x / other.stride_x, down + 0.5, right + 0.5)
+
     def offset_to(self, other: Grid) -> tuple[float, float]:
         """(rows, columns) of `other`'s cells that lie before this grid's cell 0: how much to crop from `other`.
 
@@ -76,3 +81,22 @@ def interpolation(stride: float, centre: float, cells: int, pixels: int) -> tupl
     low_P = np.floor(position_P).astype(np.int64)
     high_P = np.minimum(low_P + 1, cells - 1)
     return low_P, high_P, (position_P - low_P).astype(np.float32)
+
+
+def interpolated(
+    values_Dhw: np.ndarray,
+    grid: Grid,
+    height: int,
+    width: int,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
+) -> np.ndarray:
+    """values_DHW at the pixels, from values on the cells of `grid`: linear between centres, the outer cells repeated.
+
+    rows, columns: a window of the height x width pixels; the others are not computed.
+    """
+    h, w = values_Dhw.shape[1:]
+    top_H, bottom_H, down_H = (of[rows] for of in interpolation(grid.stride_y, grid.centre_y, h, height))
+    left_W, right_W, across_W = (of[columns] for of in interpolation(grid.stride_x, grid.centre_x, w, width))
+    rows_DHw = (1 - down_H[:, None]) * values_Dhw[:, top_H] + down_H[:, None] * values_Dhw[:, bottom_H]
+    return (1 - across_W) * rows_DHw[..., left_W] + across_W * rows_DHw[..., right_W]

@@ -23,14 +23,8 @@ def at_cells(maps_NDHW: Tensor, grid: Grid, height: int, width: int) -> Tensor:
         min(max(round(s), 1), n) for s, n in zip((grid.stride_y, grid.stride_x), maps_NDHW.shape[2:], strict=True)
     ]
     means_NDHW = F.avg_pool2d(maps_NDHW, pixels, stride=1)
-    first_y, first_x = pixels[0] / 2, pixels[1] / 2  # where the first mean lies
-    of_means = Grid(
-        1 / grid.stride_y,
-        1 / grid.stride_x,
-        (first_y - grid.centre_y) / grid.stride_y + 0.5,
-        (first_x - grid.centre_x) / grid.stride_x + 0.5,
-    )
-    return upsample(means_NDHW, of_means, height, width)
+    of_means = Grid(centre_y=pixels[0] / 2, centre_x=pixels[1] / 2)
+    return upsample(means_NDHW, of_means.in_cells_of(grid), height, width)
 
 
 def place_features(grid: Grid, height: int, width: int, sigma_xy: float | Tensor, like: Tensor) -> Tensor:

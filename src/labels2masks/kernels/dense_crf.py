@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError, did_you_mean
-from ..grid import Grid, interpolation
+from ..grid import Grid, interpolated
 from . import extension
 from .gaussian_filter import GaussianFilter
 from .upsample_argmax import default_threads
@@ -75,6 +75,7 @@ PRESETS = MappingProxyType(
 """Published settings. `irn` expects hard labels: `probabilities_from_labels(labels_HW, count, certainty=0.7)`."""
 
 MARGIN = 3.0
+"""Standard deviations of the widest kernel that a tile sees around it."""
 _FURTHEST = 2.0**16
 _SUBSAMPLED = 2.5
 """Smallest sigma, in pixels, for which every second pixel still samples a kernel."""
@@ -121,7 +122,7 @@ def dense_crf(
     One thread, the GIL released. Up to 512 MB of working memory stay with the process for its next call.
     Raises UsageError for shapes and types that do not fit, NaN, and values beyond 0..1.
     """
-    image_HW3 = _checked_image(image_HW3)
+    image_HW3 = checked_image(image_HW3)
     height, width = image_HW3.shape[:2]
     parameters = _parameters(preset)
     if (probabilities_LHW is None) == (scores_Lhw is None):
@@ -265,12 +266,7 @@ def probabilities_from_scores(
     if scores_LHW.ndim != 3 or not scores_LHW.size or not scores_LHW.max() < np.inf:  # also False for NaN
         raise UsageError(f"expected scores of three axes L, h, w without NaN and +inf, got {scores_LHW.shape}")
     if grid is not None and height and width:
-        axes = ((grid.stride_y, grid.centre_y, height, rows), (grid.stride_x, grid.centre_x, width, columns))
-        for axis, (stride, centre, pixels, part) in enumerate(axes, start=1):
-            low, high, weight = (of[part] for of in interpolation(stride, centre, scores_LHW.shape[axis], pixels))
-            share = weight[:, None] if axis == 1 else weight
-            below, above = scores_LHW.take(low, axis), scores_LHW.take(high, axis)
-            scores_LHW = (1 - share) * below + share * above
+        scores_LHW = interpolated(scores_LHW, grid, height, width, rows, columns)
     relative_LHW = np.exp(scores_LHW - scores_LHW.max(axis=0))
     return relative_LHW / relative_LHW.sum(axis=0)
 
@@ -339,7 +335,8 @@ _REASONS = {
 }
 
 
-def _checked_image(image_HW3: np.ndarray) -> np.ndarray:
+def checked_image(image_HW3: np.ndarray) -> np.ndarray:
+    """The image, its pixels side by side in memory. Raises UsageError for anything but uint8 RGB."""
     image_HW3 = np.asarray(image_HW3)
     if image_HW3.dtype != np.uint8 or image_HW3.ndim != 3 or image_HW3.shape[2] != 3 or not image_HW3.size:
         raise UsageError(

@@ -17,7 +17,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import UsageError
-from ..grid import Grid, interpolation
+from ..grid import Grid, interpolated
+from .dense_crf import checked_image
 from .gaussian_filter import GaussianFilter
 
 FAINT = np.float32(1e-3)
@@ -52,7 +53,7 @@ def guided_upsample(
     features_PD = _features(y_h, x_w, image_HW3[under_hw], sigma_xy, sigma_rgb)
     spoken_PL = np.append(values_Lhw.reshape(channels, -1), np.ones((1, cells_y * cells_x), np.float32), axis=0).T
     heard_NL = GaussianFilter(features_PD, _of_pixels(image_HW3, sigma_xy, sigma_rgb), backend).filter(spoken_PL)
-    plain_LHW = _interpolated(values_Lhw, grid, height, width)
+    plain_LHW = interpolated(values_Lhw, grid, height, width)
     heard_LHW, weight_HW = heard_NL.T[:-1].reshape(plain_LHW.shape), heard_NL[:, -1].reshape(height, width)
     mean_LHW = (heard_LHW + FAINT * plain_LHW) / (np.maximum(weight_HW, 0) + FAINT)
     # Far from zero float32 leaves a cell a little less than no weight.
@@ -108,12 +109,9 @@ def label_votes(
 
 
 def _checked(image_HW3: np.ndarray, sigma_xy: float, sigma_rgb: float) -> np.ndarray:
-    image_HW3 = np.asarray(image_HW3)
-    if image_HW3.dtype != np.uint8 or image_HW3.ndim != 3 or image_HW3.shape[2] != 3 or not image_HW3.size:
-        raise UsageError(f"expected a uint8 RGB image of (H, W, 3), got {image_HW3.dtype} {image_HW3.shape}")
     if not (0 < sigma_xy < np.inf and 0 < sigma_rgb < np.inf):
         raise UsageError(f"expected standard deviations above 0, got sigma_xy={sigma_xy} and sigma_rgb={sigma_rgb}")
-    return image_HW3
+    return checked_image(image_HW3)
 
 
 def _of_pixels(image_HW3: np.ndarray, sigma_xy: float, sigma_rgb: float) -> np.ndarray:
@@ -129,10 +127,3 @@ def _features(
     features_hw5[..., 1] = (y_h / sigma_xy)[:, None]
     features_hw5[..., 2:] = colour_hw3 / np.float32(sigma_rgb)
     return features_hw5.reshape(-1, 5)
-
-
-def _interpolated(values_Lhw: np.ndarray, grid: Grid, height: int, width: int) -> np.ndarray:
-    top_H, bottom_H, down_H = interpolation(grid.stride_y, grid.centre_y, values_Lhw.shape[1], height)
-    left_W, right_W, across_W = interpolation(grid.stride_x, grid.centre_x, values_Lhw.shape[2], width)
-    rows_LHw = (1 - down_H[:, None]) * values_Lhw[:, top_H] + down_H[:, None] * values_Lhw[:, bottom_H]
-    return (1 - across_W) * rows_LHw[..., left_W] + across_W * rows_LHw[..., right_W]

@@ -23,7 +23,7 @@ from typing import Literal, overload
 
 import numpy as np
 
-from ..grid import Grid, interpolation
+from ..grid import Grid, interpolated, interpolation
 from . import extension
 
 LOWEST, HIGHEST = np.float32(-1e30), np.float32(1e30)
@@ -121,17 +121,12 @@ def upsample_argmax_reference(
     if not (scores_Chw < HIGHEST).all():
         raise ValueError(_SCORE)
     scores_Chw = np.maximum(scores_Chw, LOWEST)
-    classes, h, w = scores_Chw.shape
-    top_H, bottom_H, down_H = interpolation(grid.stride_y, grid.centre_y, h, height)
-    left_W, right_W, right_share_W = interpolation(grid.stride_x, grid.centre_x, w, width)
     mask_HW = np.empty((height, width), np.int32)
     confidence_HW = np.empty((height, width), np.float32)
-    band = max(_BAND_SCORES // (classes * width), 1)
+    band = max(_BAND_SCORES // (len(scores_Chw) * width), 1)
     for y in range(0, height, band):
         rows = slice(y, y + band)
-        down_R1 = down_H[rows, None]
-        rows_CRw = (1 - down_R1) * scores_Chw[:, top_H[rows]] + down_R1 * scores_Chw[:, bottom_H[rows]]
-        scores_CRW = (1 - right_share_W) * rows_CRw[..., left_W] + right_share_W * rows_CRw[..., right_W]
+        scores_CRW = interpolated(scores_Chw, grid, height, width, rows)
         mask_HW[rows] = scores_CRW.argmax(axis=0)
         if confidence:
             scores_CRW -= scores_CRW.max(axis=0)

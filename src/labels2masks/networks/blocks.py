@@ -42,13 +42,7 @@ def separable_conv(ins: int, outs: int, kernel: int = 3, dilation: int = 1) -> n
 
 def enlarge(maps_NDhw: Tensor, grid: Grid, like: Tensor, grid_like: Grid) -> Tensor:
     """A map on `grid` at the cells of `like`, a map on `grid_like`: by coordinates, not by corners."""
-    relative = Grid(
-        grid.stride_y / grid_like.stride_y,
-        grid.stride_x / grid_like.stride_x,
-        (grid.centre_y - grid_like.centre_y) / grid_like.stride_y + 0.5,
-        (grid.centre_x - grid_like.centre_x) / grid_like.stride_x + 0.5,
-    )
-    return upsample(maps_NDhw, relative, like.shape[2], like.shape[3])
+    return upsample(maps_NDhw, grid.in_cells_of(grid_like), like.shape[2], like.shape[3])
 
 
 def initialise(module: nn.Module, classifier: nn.Conv2d) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..grid import Grid, interpolation
+from ..grid import Grid, interpolated
 from .sliding import Forward, sliding, softmax
 
 TTA_SCALES = (0.75, 1.0, 1.25)
@@ -129,11 +129,7 @@ def unmirrored(scores_Chw: np.ndarray, grid: Grid, width: int) -> tuple[np.ndarr
 
 def resampled(scores_Chw: np.ndarray, grid: Grid, target: Grid, h: int, w: int) -> np.ndarray:
     """The scores at the h x w cells of another grid over the same photo: linear between cell centres."""
-    cells_h, cells_w = scores_Chw.shape[1:]
-    low_h, high_h, weight_h = _between(grid.stride_y, grid.centre_y, cells_h, target.stride_y, target.centre_y, h)
-    low_w, high_w, weight_w = _between(grid.stride_x, grid.centre_x, cells_w, target.stride_x, target.centre_x, w)
-    rows = scores_Chw[:, low_h] * (1 - weight_h[:, None]) + scores_Chw[:, high_h] * weight_h[:, None]
-    return rows[:, :, low_w] * (1 - weight_w) + rows[:, :, high_w] * weight_w
+    return interpolated(scores_Chw, grid.in_cells_of(target), h, w)
 
 
 def scaled(grid: Grid, zoom_y: float, zoom_x: float) -> Grid:
@@ -143,14 +139,7 @@ def scaled(grid: Grid, zoom_y: float, zoom_x: float) -> Grid:
 
 def upsampled(scores_Chw: np.ndarray, grid: Grid, height: int, width: int) -> np.ndarray:
     """scores_CHW: the scores at every pixel. Costs 4 * C * H * W bytes and as much again on the way."""
-    return resampled(scores_Chw, grid, Grid(), height, width)
-
-
-def _between(
-    stride: float, centre: float, cells: int, to_stride: float, to_centre: float, to_cells: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`interpolation` with the target's cells as the pixels."""
-    return interpolation(stride / to_stride, (centre - to_centre) / to_stride + 0.5, cells, to_cells)
+    return interpolated(scores_Chw, grid, height, width)
 
 
 def _scale(height: int, width: int, longest: int | None) -> float:

@@ -12,6 +12,7 @@ from numbers import Real
 import numpy as np
 
 from ..errors import UsageError
+from ..kernels.dense_crf import probabilities_from_labels
 
 __all__ = ["compute_unary", "create_pairwise_bilateral", "create_pairwise_gaussian"]
 __all__ += ["softmax_to_unary", "unary_from_labels", "unary_from_softmax"]
@@ -31,8 +32,7 @@ def unary_from_labels(labels: np.ndarray, n_labels: int, gt_prob: float, zero_un
             f"{n_labels} labels, of which there must be two or more, do not hold {np.unique(labels)[[0, -1]]}; "
             "zero_unsure=True counts from 1, and 0 is unknown"
         )
-    probability_LN = np.where(np.arange(n_labels)[:, None] == label_N, gt_prob, (1 - gt_prob) / (n_labels - 1))
-    return -np.log(np.where(label_N < 0, 1 / n_labels, probability_LN)).astype(np.float32)
+    return -np.log(probabilities_from_labels(label_N[None], n_labels, gt_prob)).reshape(n_labels, -1)
 
 
 def unary_from_softmax(sm: np.ndarray, scale: float | None = None, clip: float | None = 1e-5) -> np.ndarray:
