@@ -61,21 +61,9 @@ struct Variant {
     void (*save_row)(const MeanField&, int y, int x0, int count, int width, const float* rows);
 };
 
-namespace baseline {
-#define L2M_TARGET
-#include "rows_body.h"
-#include "mean_field_body.h"
-#undef L2M_TARGET
-}  // namespace baseline
-
-#ifdef L2M_HAS_AVX2
-namespace avx2 {
-#define L2M_TARGET __attribute__((target("avx2,fma")))
-#include "rows_body.h"
-#include "mean_field_body.h"
-#undef L2M_TARGET
-}  // namespace avx2
-#endif
+#define L2M_BODY "mean_field_body.h"
+#define L2M_AVX2 "avx2,fma"
+#include "per_processor.h"
 
 Variant chosen(int vectors) {
 #ifdef L2M_HAS_AVX2

@@ -1,4 +1,5 @@
-// The hot part of mean_field.cpp, compiled once per instruction set; after rows_body.h.
+// The hot part of mean_field.cpp, compiled once per instruction set.
+#include "rows_body.h"
 
 L2M_TARGET static inline Floats exponential(Floats x) {
     // exp(x) for -87 <= x <= 87 to 3e-7: a polynomial of the remainder, times 2^n by adding n to the exponent's bits.

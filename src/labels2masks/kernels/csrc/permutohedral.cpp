@@ -22,19 +22,9 @@
 namespace l2m {
 namespace {
 
-namespace baseline {
-#define L2M_TARGET
-#include "rows_body.h"
-#undef L2M_TARGET
-}  // namespace baseline
-
-#ifdef L2M_HAS_AVX2
-namespace avx2 {
-#define L2M_TARGET __attribute__((target("avx2,fma")))
-#include "rows_body.h"
-#undef L2M_TARGET
-}  // namespace avx2
-#endif
+#define L2M_BODY "rows_body.h"
+#define L2M_AVX2 "avx2,fma"
+#include "per_processor.h"
 
 using BlurAxis = void (*)(const int32_t*, int32_t, const float*, float*, int, float);
 

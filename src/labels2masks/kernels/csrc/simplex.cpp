@@ -20,19 +20,9 @@
 namespace l2m {
 namespace {
 
-namespace baseline {
-#define L2M_TARGET
-#include "simplex_body.h"
-#undef L2M_TARGET
-}  // namespace baseline
-
-#ifdef L2M_HAS_AVX2
-namespace avx2 {
-#define L2M_TARGET __attribute__((target("avx2")))
-#include "simplex_body.h"
-#undef L2M_TARGET
-}  // namespace avx2
-#endif
+#define L2M_BODY "simplex_body.h"
+#define L2M_AVX2 "avx2"
+#include "per_processor.h"
 
 }  // namespace
 

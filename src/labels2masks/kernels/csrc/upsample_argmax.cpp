@@ -45,19 +45,9 @@ struct Scratch {  // one more than the classes: a candidate is written before it
     int out_row = 0;  // the pixel row at which the output buffer begins
 };
 
-namespace baseline {
-#define L2M_TARGET
-#include "upsample_argmax_body.h"
-#undef L2M_TARGET
-}  // namespace baseline
-
-#ifdef L2M_HAS_AVX2
-namespace avx2 {
-#define L2M_TARGET __attribute__((target("avx2")))
-#include "upsample_argmax_body.h"
-#undef L2M_TARGET
-}  // namespace avx2
-#endif
+#define L2M_BODY "upsample_argmax_body.h"
+#define L2M_AVX2 "avx2"
+#include "per_processor.h"
 
 using Band = Status (*)(const UpsampleArgmax&, int, int, int64_t*);
 
