@@ -31,7 +31,7 @@ def photos(kinds: str, seed: int) -> l2m.Dataset:
     """The data set in which every training photo has only the labels of its third."""
     source = DATA / "voc_animals"
     with tempfile.TemporaryDirectory() as folder:
-        file = l2m.convert(source, Path(folder) / "animals.jsonl", to="jsonl", labels=LABEL_FILES)
+        file = l2m.convert(source, Path(folder) / "animals.jsonl", to="jsonl", labels=LABEL_FILES).path
         data = l2m.open(file, classes=CLASSES, others="void")
     names = np.array(data.splits["train"])
     order = np.random.default_rng(seed).permutation(len(names))

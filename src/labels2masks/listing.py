@@ -56,17 +56,19 @@ def _of(module: str) -> Callable[[], Rows]:
 
 def _formats() -> Rows:
     from .formats.convert import WRITERS
+    from .formats.label_json import FIELDS
     from .formats.open import READERS
 
     readers = {reader.__name__.rsplit(".", 1)[-1]: reader for reader in READERS}
     return [
         {
             "name": name,
-            "reads": name in readers,
+            "reads": True,
             "writes": name in WRITERS,
-            "layout": readers[name].LAYOUT if name in readers else None,
+            "holds": ", ".join(k for k in FIELDS if k in readers[name].HOLDS),
+            "layout": readers[name].LAYOUT,
         }
-        for name in dict.fromkeys([*readers, *WRITERS])
+        for name in readers
     ]
 
 

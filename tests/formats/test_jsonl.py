@@ -63,7 +63,7 @@ def test_round_trip(tmp_path_factory, label_lists, joined):
     if joined:
         other = Classes(("bg", "horse"), background="bg")
         data = data + Dataset(other, (Photo("x", Path("/data/x.png"), (), Vocabulary.same(other)),))
-    file = jsonl.write(data, root / "set")
+    file = jsonl.write(data, root / "set").path
     for line in file.read_text(encoding="utf-8").splitlines():
         jsonschema.validate(json.loads(line), SCHEMA)
     again = open_dataset(root / "set")
@@ -157,7 +157,7 @@ def test_confined_files_stay_below_their_folder(tmp_path):
 def test_json_of_voc_animals_converts(tmp_path, data_root):
     voc = data_root / "voc_animals"
     names = ["points_human.json", "boxes_animalpose.json", "tags.json"]
-    file = convert(voc, tmp_path / "animals.jsonl", labels=names, kinds={"train": ["tags", "boxes", "points"]})
+    file = convert(voc, tmp_path / "animals.jsonl", labels=names, kinds={"train": ["tags", "boxes", "points"]}).path
     data = open_dataset(file)
     clicks, tags, boxes = (json.loads((voc / n).read_text()) for n in (names[0], names[2], names[1]))
     photo = data.split("train").photos[0]

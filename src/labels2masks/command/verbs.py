@@ -326,9 +326,10 @@ def convert(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """A data set in another format, without loss."""
+    """A data set in another format; what that can not hold is listed."""
     written = l2m.convert(source, destination, to=to, labels=labels or (), kinds=words(kinds))
-    tell({"written": written}, json)
+    text = "".join(f"left out: {sentence}\n" for sentence in written.left_out) + f"written: {written.path}"
+    tell({"written": written.path, "left_out": written.left_out}, json, text)
 
 
 @app.command()

@@ -20,7 +20,6 @@ from ..classes import Vocabulary
 from ..errors import DataError
 from ..formats.dataset import Dataset, Photo
 from ..formats.open import open_dataset
-from ..labels import Mask
 from ..prediction.ahead import ahead
 from ..progress import track
 from .agreement import Agreement
@@ -139,8 +138,7 @@ def truth_mask(photo: Photo, height: int, width: int) -> np.ndarray:
 
     From its masks alone: a click beside them that says otherwise is a label to learn from, not the truth.
     """
-    masks = tuple(x for x in photo.labels if isinstance(x, Mask))
-    return replace(photo, labels=masks).candidates(height, width).labels()
+    return replace(photo, labels=photo.masks).candidates(height, width).labels()
 
 
 @dataclass(frozen=True)

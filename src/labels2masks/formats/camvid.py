@@ -16,6 +16,7 @@ from .dataset import Dataset, Photo
 from .listing import class_list, images_below, read_lists
 
 LAYOUT = "images/ + labels/ + meta.json with CamVid's classes, or train/ + trainannot/"
+HOLDS = frozenset({"mask"})
 CLASSES = Classes(
     names=("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist"),
     colours=(

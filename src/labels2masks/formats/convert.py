@@ -1,4 +1,4 @@
-"""Convert a data set, and label files in other people's JSON, into our label file.
+"""Convert a data set into another format, and label files in other people's JSON into labels.
 
     l2m convert voc_animals animals.jsonl --to jsonl \\
         --labels points_human.json --labels boxes_animalpose.json --labels tags.json
@@ -22,13 +22,13 @@ from pathlib import Path
 from ..classes import Classes
 from ..errors import DataError, UsageError, did_you_mean
 from ..labels import Box, Boxes, Label, Point, Points, Tags, kind_name
-from . import jsonl
 from .dataset import Dataset
 from .label_json import FIELDS, Field
 from .listing import read_json
-from .open import open_dataset
+from .open import READERS, open_dataset
+from .written import Written
 
-WRITERS = {"jsonl": jsonl.write}
+WRITERS = {r.__name__.rsplit(".", 1)[-1]: r.write for r in READERS if hasattr(r, "write")}
 
 Kinds = Collection[str] | Mapping[str, Collection[str]]
 
@@ -39,12 +39,15 @@ def convert(
     to: str = "jsonl",
     labels: Sequence[Path | str] = (),
     kinds: Kinds | None = None,
-) -> Path:
-    """Write the data set `src` to `dst`, with the labels of further JSON files. Returns the file written.
+) -> Written:
+    """Write the data set `src` to `dst`, with the labels of further JSON files.
+
+    Returns what was written, and what the format could not hold (`left_out`, a sentence each).
 
     labels: JSON files, each a path or a name inside `src`.
     kinds: label kinds to keep, or split -> kinds for its photos (photos of no such split keep all).
-    Photos and masks are not copied: the file points to them, relative to itself.
+    A label file points to the photos, relative to itself; a format with folders of its own gets them as hard links,
+    or as copies where the disk knows no links.
     Raises UsageError for unknown formats and kinds and where `dst` exists, DataError for bad files.
     """
     if to not in WRITERS:

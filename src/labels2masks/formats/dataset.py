@@ -13,8 +13,8 @@ import numpy as np
 
 from ..classes import Classes, Colour, Vocabulary, choose, join, widen
 from ..errors import UsageError, did_you_mean
-from ..labels import Candidates, Label, Mask, rasterise
-from .image import Levels, read_image, read_mask
+from ..labels import Candidates, Label, Mask, Regions, is_mask, painted_mask, rasterise
+from .image import Levels, image_size, read_image, read_mask, read_segments
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,34 @@ class Photo:
         return read_image(self.image, self.levels), self.labels_loaded()
 
     def labels_loaded(self) -> tuple[Label, ...]:
-        """The labels, masks read into `ids_HW`; one saved as RGB is read by the classes' colours. Raises DataError."""
-        colours = colour_table(self.vocabulary.source)
-        return tuple(
-            replace(x, ids_HW=read_mask(x.path, colours)) if isinstance(x, Mask) and x.ids_HW is None and x.path else x
-            for x in self.labels
-        )
+        """The labels, with every mask in `ids_HW`: read from its file, or painted from outlines that leave nothing out.
+
+        A mask saved as RGB is read by the classes' colours. Raises DataError.
+        """
+        return tuple(map(self._loaded, self.labels))
+
+    def _loaded(self, label: Label) -> Label:
+        source = self.vocabulary.source
+        if isinstance(label, Regions) and is_mask(label, source):
+            return painted_mask(label, source, *image_size(self.image))
+        if not isinstance(label, Mask) or label.ids_HW is not None or label.path is None:
+            return label
+        if label.segments is not None:
+            return replace(label, ids_HW=read_segments(label.path, label.segments))
+        return replace(label, ids_HW=read_mask(label.path, colour_table(source)))
 
     def candidates(self, height: int, width: int) -> Candidates:
         """What the labels leave possible at the photo's own size. Raises DataError."""
         return rasterise(self.labels_loaded(), self.vocabulary, height, width)
 
     @property
+    def masks(self) -> tuple[Label, ...]:
+        """The labels that say of every pixel what it is: masks, and outlines of all that is there."""
+        return tuple(x for x in self.labels if is_mask(x, self.vocabulary.source))
+
+    @property
     def has_mask(self) -> bool:
-        return any(isinstance(x, Mask) for x in self.labels)
+        return bool(self.masks)
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,7 @@ class Dataset:
 
     splits: name -> photo names, as the data set's own files give them; may be empty.
     root: the folder or file it was opened from. format: the reader's name.
+    notes: what the reader left out of damaged or foreign files, a sentence each.
     """
 
     classes: Classes
@@ -66,6 +81,7 @@ class Dataset:
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     root: Path | None = None
     format: str = ""
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -84,7 +100,7 @@ class Dataset:
             photos += [replace(p, name=prefix + p.name, vocabulary=v) for p, v in data._in(classes)]
             for split, names in data.splits.items():
                 splits[split] = splits.get(split, ()) + tuple(prefix + n for n in names)
-        return Dataset(classes, tuple(photos), splits)
+        return Dataset(classes, tuple(photos), splits, notes=self.notes + other.notes)
 
     def _in(self, classes: Classes) -> Iterator[tuple[Photo, Vocabulary]]:
         made: dict[int, Vocabulary] = {}

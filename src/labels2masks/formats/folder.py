@@ -22,6 +22,7 @@ from .image import mask_palette, read_mask
 from .listing import class_list, files_by_name, has_images, images_below, one_file_each, read_list, read_lists
 
 LAYOUT = "images/ + masks/, or photos with or without masks beside them"
+HOLDS = frozenset({"mask"})
 IMAGE_FOLDERS = ("images", "imgs", "image", "img", "photos")
 MASK_FOLDERS = ("masks", "mask", "labels", "annotations", "segmentation", "gt")
 MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_L")

@@ -80,6 +80,12 @@ def image_size(path: Path | str) -> tuple[int, int]:
         return (image.width, image.height) if orientation in _TURNED else (image.height, image.width)
 
 
+def image_orientation(path: Path | str) -> int:
+    """EXIF orientation 1..8 of a photo, 1 where it says none. Raises DataError."""
+    with _opened(path) as file:
+        return _orientation(_header(path, file)[0])
+
+
 def read_mask(path: Path | str, colours: Mapping[Colour, int] | None = None) -> np.ndarray:
     """int32 H x W: the ids as stored (grey value, palette index, 16 bits or 1 bit), never converted.
 
@@ -107,6 +113,24 @@ def read_mask(path: Path | str, colours: Mapping[Colour, int] | None = None) -> 
     if image.mode in ("RGB", "RGBA"):
         return _ids_of_colours(path, values[..., :3], colours)
     raise DataError(f"{path}: a mask of mode {image.mode}; expected one channel of ids: save it as an indexed PNG")
+
+
+def read_segments(path: Path | str, file_ids: Mapping[int, int]) -> np.ndarray:
+    """int32 H x W of a panoptic PNG, in which a pixel's segment is red + 256 green + 65536 blue.
+
+    file_ids: segment -> id; any other segment is -1, void. Raises DataError.
+    """
+    data = _bytes(path)
+    image, _ = _header(path, data)
+    if image.format == "JPEG" or image.mode not in ("RGB", "RGBA"):
+        raise DataError(f"{path}: a panoptic mask of {image.format}, mode {image.mode}; expected PNG in RGB")
+    try:
+        rgb_HW3 = np.array(image)[..., :3].astype(np.int32)
+    except Exception as error:
+        raise _damaged(path, error) from error
+    values, place_HW = np.unique(rgb_HW3 @ np.array([1, 256, 65536], np.int32), return_inverse=True)
+    ids = np.array([file_ids.get(int(v), -1) for v in values], np.int32)
+    return ids[place_HW.reshape(rgb_HW3.shape[:2])]
 
 
 def mask_palette(path: Path | str) -> tuple[Colour, ...]:

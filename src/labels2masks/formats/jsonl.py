@@ -30,11 +30,13 @@ from ..errors import DataError, UsageError
 from ..files import write_atomically
 from ..labels import Label, Mask
 from .dataset import Dataset, Photo
-from .label_json import Field, label_from_json, label_to_json
+from .label_json import FIELDS, Field, label_from_json, label_to_json
+from .written import Written
 
 LAYOUT = "a .jsonl file of ours, or a folder with labels.jsonl"
 VERSION = 1
 FILE_NAME = "labels.jsonl"
+HOLDS = frozenset(FIELDS)
 
 
 def recognises(path: Path) -> bool:
@@ -88,11 +90,11 @@ def read(path: Path, confined: bool = False) -> Dataset:
     return Dataset(classes, tuple(photos.values()), _splits(header, photos), path, "jsonl")
 
 
-def write(data: Dataset, path: Path | str) -> Path:
+def write(data: Dataset, path: Path | str) -> Written:
     """Write a data set as one label file; photos and masks stay where they are.
 
     path: the file, or a folder that gets a labels.jsonl. Masks that are in memory only are
-    written as PNG into `masks/` beside it. Returns the file. Raises UsageError where photos and
+    written as PNG into `masks/` beside it. Raises UsageError where photos and
     file have no folder in common (two drives) or the file exists.
     """
     file = Path(path)
@@ -130,7 +132,7 @@ def write(data: Dataset, path: Path | str) -> Path:
             value["labels"] = [label_to_json(x, lambda mask: _below(mask, root)) for x in photo.labels]
             out.write(_line(value))
 
-    return write_atomically(file, lines)
+    return Written(write_atomically(file, lines))
 
 
 def _file(path: Path) -> Path:

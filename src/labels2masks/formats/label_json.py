@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..classes import Classes
 from ..errors import DataError, did_you_mean
-from ..labels import AreaShares, Box, Boxes, Label, Mask, Point, Points, Scribbles, Stroke, Tags, kind_name
+from ..labels import (
+    AreaShares,
+    Box,
+    Boxes,
+    Label,
+    Mask,
+    Point,
+    Points,
+    Region,
+    Regions,
+    Scribbles,
+    Stroke,
+    Tags,
+    kind_name,
+)
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "tags": ("present", "absent", "complete"),
     "points": ("marks", "complete"),
     "scribbles": ("marks", "complete"),
     "boxes": ("marks", "complete"),
-    "mask": ("path",),
+    "regions": ("marks", "complete"),
+    "mask": ("path", "segments"),
     "shares": ("shares", "complete"),
 }
 """What an object of each kind may hold beside `kind` and `seconds`."""
@@ -116,6 +133,8 @@ def label_to_json(label: Label, path_text: Callable[[Path], str]) -> dict[str, A
         if label.path is None:
             raise ValueError("the mask must be in a file before it is written as JSON")
         made["path"] = path_text(label.path)
+        if label.segments is not None:
+            made["segments"] = {str(segment): i for segment, i in sorted(label.segments.items())}
     elif isinstance(label, AreaShares):
         made["shares"] = {name: float(share) for name, share in label.shares.items()}
     else:
@@ -127,17 +146,27 @@ def label_to_json(label: Label, path_text: Callable[[Path], str]) -> dict[str, A
     return made
 
 
-def _mark_to_json(mark: Point | Stroke | Box) -> dict[str, Any]:
-    if isinstance(mark, Box):
-        if mark == Box.upright(mark.name, *mark.bounds):
-            return {"name": mark.name, "bounds": [float(v) for v in mark.bounds]}
-        return {"name": mark.name, "corners": [[float(x), float(y)] for x, y in mark.corners]}
+def _mark_to_json(mark: Point | Stroke | Box | Region) -> dict[str, Any]:
     made: dict[str, Any] = {"name": mark.name}
+    if isinstance(mark, Box):
+        if mark.corners == Box.upright(mark.name, *mark.bounds).corners:
+            made["bounds"] = [float(v) for v in mark.bounds]
+        else:
+            made["corners"] = _pairs(mark.corners)
+        return made | ({"extremes": _pairs(mark.extremes)} if mark.extremes else {})
+    if isinstance(mark, Region):
+        # The shortest decimals that are the same float32 again: 12.34, not 12.34000015258789.
+        made["polygons"] = [[[[float(str(v)) for v in xy] for xy in ring] for ring in p] for p in mark.polygons]
+        return made | ({"crowd": True} if mark.crowd else {})
     if isinstance(mark, Point):
         made |= {"x": float(mark.x), "y": float(mark.y)}
     else:
-        made |= {"xy": [[float(x), float(y)] for x, y in mark.xy], "width": float(mark.width)}
+        made |= {"xy": _pairs(mark.xy), "width": float(mark.width)}
     return made | ({"negative": True} if mark.negative else {})
+
+
+def _pairs(xy: Iterable[tuple[float, float]]) -> list[list[float]]:
+    return [[float(x), float(y)] for x, y in xy]
 
 
 def label_from_json(field: Field, source: Classes, path_of: Callable[[Field], Path]) -> Label:
@@ -150,7 +179,7 @@ def label_from_json(field: Field, source: Classes, path_of: Callable[[Field], Pa
     if seconds is not None and seconds < 0:
         raise field.at("seconds").fail("0 or more")
     if kind == "mask":
-        return Mask(path_of(field.at("path")), seconds=seconds)
+        return Mask(path_of(field.at("path")), seconds=seconds, segments=_segments(field))
     complete = _names(field, "complete", source)
     if kind == "tags":
         return Tags(_names(field, "present", source), _names(field, "absent", source), complete, seconds)
@@ -164,7 +193,20 @@ def label_from_json(field: Field, source: Classes, path_of: Callable[[Field], Pa
         return Points(tuple(_point(m, source) for m in marks), complete, seconds)
     if kind == "scribbles":
         return Scribbles(tuple(_stroke(m, source) for m in marks), complete, seconds)
+    if kind == "regions":
+        return Regions(tuple(_region(m, source) for m in marks), complete, seconds)
     return Boxes(tuple(_box(m, source) for m in marks), complete, seconds)
+
+
+def _segments(field: Field) -> dict[int, int] | None:
+    if "segments" not in field:
+        return None
+    made = {}
+    for segment, file_id in field.pairs("segments"):
+        if not segment.isdecimal() or int(segment) >= 2**24:
+            raise DataError(f"{file_id.where}: a segment is a whole number below 2^24, as text")
+        made[int(segment)] = file_id.whole()
+    return made
 
 
 def _known(name: str, field: Field, source: Classes) -> str:
@@ -201,16 +243,28 @@ def _stroke(field: Field, source: Classes) -> Stroke:
 
 
 def _box(field: Field, source: Classes) -> Box:
-    field.only("name", "bounds", "corners")
+    field.only("name", "bounds", "corners", "extremes")
+    extremes = _line(field.at("extremes")) if "extremes" in field else ()
     if "corners" in field:
         corners = _line(field.at("corners"))
         if len(corners) != 4:
             raise field.at("corners").fail("four corners [x, y], in order around the box")
-        return Box(_name(field, source), (corners[0], corners[1], corners[2], corners[3]))
+        return Box(_name(field, source), (corners[0], corners[1], corners[2], corners[3]), extremes)
     bounds = [b.number() for b in field.items("bounds")]
     if len(bounds) != 4 or bounds[0] > bounds[2] or bounds[1] > bounds[3]:
         raise field.at("bounds").fail("[x0, y0, x1, y1] with x0 <= x1 and y0 <= y1")
-    return Box.upright(_name(field, source), *bounds)
+    return Box(_name(field, source), Box.upright("", *bounds).corners, extremes)
+
+
+def _region(field: Field, source: Classes) -> Region:
+    field.only("name", "polygons", "crowd")
+    polygons = []
+    for polygon in field.items("polygons"):
+        rings = tuple(np.array(_line(ring), np.float32).reshape(-1, 2) for ring in polygon.items())
+        if not rings or min(map(len, rings)) < 3 or not all(np.isfinite(ring).all() for ring in rings):
+            raise polygon.fail("a ring of at least three vertices, and its holes")
+        polygons.append(rings)
+    return Region(_name(field, source), tuple(polygons), field.at("crowd").flag() if "crowd" in field else False)
 
 
 def _line(field: Field) -> tuple[tuple[float, float], ...]:

@@ -25,6 +25,7 @@ from .dataset import Dataset, Photo
 from .listing import class_list, images_below, made_classes, read_list, read_lists, read_text
 
 LAYOUT = "JPEGImages/ with SegmentationClass/, Annotations/ or ImageSets/"
+HOLDS = frozenset({"tags", "boxes", "mask"})
 NAMES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",

@@ -1,4 +1,4 @@
-"""Move labels with the image: points, strokes and boxes stay coordinates, masks are warped.
+"""Move labels with the image: points, strokes, boxes and outlines stay coordinates, masks are warped.
 
 Drawn labels are rasterised only in the crop, so a click survives any scale
 (warped as a map, 72 % of the clicks vanish at scale 0.5).
@@ -6,13 +6,13 @@ Drawn labels are rasterised only in the crop, so a click survives any scale
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from .kinds import Box, Boxes, Label, Mask, Point, Points, Scribbles, Stroke
+from .kinds import XY, Box, Boxes, Label, Mask, Point, Points, Region, Regions, Scribbles, Stroke
 
 
 def moved(labels: Sequence[Label], matrix_23: np.ndarray, height: int, width: int) -> tuple[Label, ...]:
@@ -46,7 +46,15 @@ def _moved(label: Label, matrix_23: np.ndarray, height: int, width: int) -> Labe
             label, marks=tuple(Stroke(m.name, _move(m.xy, matrix_23), m.width, m.negative) for m in label.marks)
         )
     if isinstance(label, Boxes):
-        return replace(label, marks=tuple(Box(m.name, _move(m.corners, matrix_23)) for m in label.marks))  # type: ignore[arg-type]
+        return replace(
+            label,
+            marks=tuple(
+                Box(m.name, _move(m.corners, matrix_23), _move(m.extremes, matrix_23))  # type: ignore[arg-type]
+                for m in label.marks
+            ),
+        )
+    if isinstance(label, Regions):
+        return replace(label, marks=tuple(with_outlines(m, lambda xy: _map(xy, matrix_23)) for m in label.marks))
     if isinstance(label, Mask):
         if label.ids_HW is None:
             raise ValueError("the mask must be loaded (ids_HW) before it is moved")
@@ -63,6 +71,18 @@ def _moved(label: Label, matrix_23: np.ndarray, height: int, width: int) -> Labe
     return label
 
 
-def _move(xy: Sequence[tuple[float, float]], matrix_23: np.ndarray) -> tuple[tuple[float, float], ...]:
-    moved_N2 = np.asarray(xy, np.float64) @ matrix_23[:, :2].T + matrix_23[:, 2]
-    return tuple((float(x), float(y)) for x, y in moved_N2)
+def with_outlines(region: Region, change: Callable[[np.ndarray], np.ndarray]) -> Region:
+    """The region with every ring (x, y) N2 changed."""
+    return Region(
+        region.name,
+        tuple(tuple(change(ring_N2).astype(np.float32) for ring_N2 in polygon) for polygon in region.polygons),
+        region.crowd,
+    )
+
+
+def _move(xy: Sequence[XY], matrix_23: np.ndarray) -> tuple[XY, ...]:
+    return tuple((float(x), float(y)) for x, y in _map(np.asarray(xy, np.float64).reshape(-1, 2), matrix_23))
+
+
+def _map(xy_N2: np.ndarray, matrix_23: np.ndarray) -> np.ndarray:
+    return xy_N2 @ matrix_23[:, :2].T + matrix_23[:, 2]

@@ -1,6 +1,6 @@
 """Labels -> Candidates, at any place and size.
 
-Statements are made from the weakest to the strongest: tags, boxes, mask, ink.
+Statements are made from the weakest to the strongest: tags, boxes, mask and outlines, ink.
 Where two exclude each other the stronger stands, and the pixel is counted as a conflict.
 
 Legend: H, W = pixels of the raster; C = classes of the vocabulary's target.
@@ -8,7 +8,7 @@ Legend: H, W = pixels of the raster; C = classes of the vocabulary's target.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import ceil
@@ -16,10 +16,11 @@ from math import ceil
 import cv2
 import numpy as np
 
-from ..classes import Vocabulary
+from ..classes import Classes, Vocabulary
 from ..errors import DataError
 from .candidates import INK, MASK, OPEN_ROW, REGION, VOID, VOID_ROW, Candidates, Facts
-from .kinds import AreaShares, Box, Boxes, Label, Mask, Point, Points, Scribbles, Stroke, Tags
+from .kinds import AreaShares, Box, Boxes, Label, Mask, Point, Points, Region, Regions, Scribbles, Stroke, Tags
+from .outlines import filled
 
 INK_RADIUS = 2.0
 """Pixels around a click that it speaks for (the clicks of Bearman et al. 2016 hit within this)."""
@@ -52,10 +53,16 @@ def rasterise(
     if not possible_C.all():
         made = made.state((slice(None), slice(None)), possible_C, REGION, TRUST[REGION])
     for boxes in (x for x in labels if isinstance(x, Boxes)):
-        made = _boxes(made, boxes, vocabulary)
+        made = _promised(made, boxes, vocabulary)
         facts = replace(facts, boxes=facts.boxes + _filled(boxes, vocabulary, height, width))
     if masks := [x for x in labels if isinstance(x, Mask)]:
         made = _masks(made, masks, vocabulary)
+    for regions in (x for x in labels if isinstance(x, Regions)):
+        made = _regions(_promised(made, regions, vocabulary), regions, vocabulary)
+    for box in (b for x in labels if isinstance(x, Boxes) for b in x.marks if b.extremes):
+        if (set_C := _set(vocabulary, box.name)).any():
+            for x, y in box.extremes:
+                made = made.state(_ink_region(Point(box.name, x, y), height, width), set_C, INK, TRUST[INK])
     for ink in (x for x in labels if isinstance(x, Points | Scribbles)):
         for mark in ink.marks:
             set_C = _all_but(vocabulary, mark.name) if mark.negative else _set(vocabulary, mark.name)
@@ -130,16 +137,19 @@ def _image_level(labels: Sequence[Label], vocabulary: Vocabulary) -> tuple[np.nd
     return possible_C, Facts(tuple(present), (), shares, complete)
 
 
-def _boxes(made: Candidates, boxes: Boxes, vocabulary: Vocabulary) -> Candidates:
-    """Outside all boxes of a completely boxed class, that class is impossible."""
+def _promised(made: Candidates, drawn: Boxes | Regions, vocabulary: Vocabulary) -> Candidates:
+    """Outside all boxes (or outlines) of a completely boxed (outlined) class, that class is impossible."""
     target = vocabulary.target
     height, width = made.index_HW.shape
-    for name in sorted(vocabulary.complete(boxes.complete)):
+    for name in sorted(vocabulary.complete(drawn.complete)):
         inside_HW = np.zeros((height, width), np.uint8)
-        for box in boxes.marks:
+        for mark in drawn.marks:
             # Inside a box of a class that was chosen away nothing is known, so nothing is denied.
-            if name in (meaning := vocabulary.meaning(box.name)) or not meaning:
-                _fill_box(inside_HW, box)
+            if name in (meaning := vocabulary.meaning(mark.name)) or not meaning:
+                if isinstance(mark, Region):
+                    _fill_region(inside_HW, mark)
+                else:
+                    _fill_box(inside_HW, mark)
         all_but_C = np.ones(len(target), bool)
         all_but_C[target.index(name)] = False
         if all_but_C.any():
@@ -158,6 +168,58 @@ def _fill_box(canvas_HW: np.ndarray, box: Box) -> None:
         canvas_HW[top : max(top + 1, ceil(y1 - 0.5)), left : max(left + 1, ceil(x1 - 0.5))] = 1
     else:
         cv2.fillConvexPoly(canvas_HW, _fixed_point(box.corners), 1, shift=4)
+
+
+def _fill_region(canvas: np.ndarray, region: Region, value: int = 1) -> None:
+    """Set the pixels whose centres lie in one of the region's polygons. canvas: HW, of integers."""
+    height, width = canvas.shape
+    for polygon in region.polygons:
+        outer_N2 = np.concatenate(polygon)
+        left, top = np.clip(np.floor(outer_N2.min(axis=0)), 0, (width, height)).astype(int)
+        right, bottom = np.clip(np.ceil(outer_N2.max(axis=0)), 0, (width, height)).astype(int)
+        if right > left and bottom > top:
+            inside = filled([ring_N2 - (left, top) for ring_N2 in polygon], bottom - top, right - left)
+            canvas[top:bottom, left:right][inside] = value
+
+
+_CROWD = -2
+
+
+def _painted(regions: Regions, values: Mapping[str, int], ground: int, height: int, width: int) -> np.ndarray:
+    """int32 HW: the value of the topmost region's name, `ground` where there is none, -2 in a crowd only."""
+    canvas_HW = np.full((height, width), ground, np.int32)
+    for region in sorted(regions.marks, key=lambda r: not r.crowd):  # crowds lie below all others
+        _fill_region(canvas_HW, region, _CROWD if region.crowd else values[region.name])
+    return canvas_HW
+
+
+def is_mask(label: Label, source: Classes) -> bool:
+    """Does the label say of every pixel what it is: a mask, or outlines of all objects of all classes?"""
+    if not isinstance(label, Regions):
+        return isinstance(label, Mask)
+    promised = frozenset().union(*(source.members(n) for n in label.complete))
+    return promised.issuperset(source.foreground) and all(m.name in source.names for m in label.marks)
+
+
+def painted_mask(regions: Regions, source: Classes, height: int, width: int) -> Mask:
+    """The mask that complete outlines are: background around them (void where classes have none), void in a crowd."""
+    values = dict(zip(source.names, source.file_ids, strict=True))
+    ground = -1 if source.background is None else values[source.background]
+    ids_HW = _painted(regions, values, ground, height, width)
+    ids_HW[ids_HW == _CROWD] = -1
+    return Mask(ids_HW=ids_HW, seconds=regions.seconds)
+
+
+def _regions(made: Candidates, regions: Regions, vocabulary: Vocabulary) -> Candidates:
+    """Within an outline its class, within a crowd no statement."""
+    names = list(dict.fromkeys(m.name for m in regions.marks))
+    canvas_HW = _painted(regions, {n: i for i, n in enumerate(names)}, -1, *made.index_HW.shape)
+    for i, name in enumerate(names):
+        if (set_C := _set(vocabulary, name)).any():
+            made = made.state(canvas_HW == i, set_C, MASK, TRUST[MASK])
+        else:  # a class that was chosen away
+            canvas_HW[canvas_HW == i] = _CROWD
+    return replace(made, index_HW=np.where(canvas_HW == _CROWD, np.int32(VOID_ROW), made.index_HW))
 
 
 def _fixed_point(xy: Sequence[tuple[float, float]]) -> np.ndarray:

@@ -14,9 +14,11 @@ import cv2
 import numpy as np
 
 from ..classes import Classes
-from .kinds import AreaShares, Box, Boxes, Label, Mask, Point, Points, Scribbles, Stroke, Tags
+from .kinds import AreaShares, Boxes, Label, Mask, Point, Points, Regions, Scribbles, Stroke, Tags, kind_name
 
-PER_MARK = MappingProxyType({"tags": 1.0, "points": 2.4, "scribbles": 10.9, "boxes": 26.0, "mask": 79.0, "shares": 5.0})
+PER_MARK = MappingProxyType(
+    {"tags": 1.0, "points": 2.4, "scribbles": 10.9, "boxes": 26.0, "regions": 79.0, "mask": 79.0, "shares": 5.0}
+)
 """Seconds per class tagged, class clicked, class scribbled, object boxed (drawn; extreme clicks take 7),
 object outlined. `shares` is our assumption: no published figure was found."""
 
@@ -46,9 +48,9 @@ def _published(label: Label, classes: Classes) -> float:
     if isinstance(label, Scribbles):
         marked = {m.name for m in label.marks if isinstance(m, Stroke)}
         return max(asked - len(marked), 0) + PER_MARK["scribbles"] * len(marked)
-    if isinstance(label, Boxes):
-        marked = {m.name for m in label.marks if isinstance(m, Box)}
-        return max(asked - len(marked), 0) + PER_MARK["boxes"] * len(label.marks)
+    if isinstance(label, Boxes | Regions):
+        marked = {m.name for m in label.marks}
+        return max(asked - len(marked), 0) + PER_MARK[kind_name(label)] * len(label.marks)
     present, objects = _objects(label, classes)
     return max(asked - present, 0) + PER_MARK["mask"] * objects
 

@@ -10,17 +10,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from ..classes import Classes
 from ..files import write_atomically
 from ..formats.image import read_mask
+from ..labels.outlines import regions, run_lengths
 
 
 def write_mask(path: Path, mask_HW: np.ndarray, classes: Classes) -> None:
@@ -122,44 +122,6 @@ def write_coco(path: Path, masks: Iterable[tuple[str, str, np.ndarray]], classes
     ]
     value = {"images": images, "annotations": annotations, "categories": categories}
     write_atomically(path, json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
-
-
-def run_lengths(of_class_HW: np.ndarray) -> list[int]:
-    """COCO's uncompressed RLE: lengths of runs down the columns, beginning with the run of zeros (maybe 0)."""
-    flat = of_class_HW.ravel(order="F")
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    lengths = np.diff(np.concatenate([[0], changes, [flat.size]])).tolist()
-    return [0, *lengths] if flat.size and flat[0] else lengths
-
-
-def regions(of_class_HW: np.ndarray) -> Iterator[tuple[list[list[list[int]]], int]]:
-    """([outer ring, holes ...], area in pixels) of each 4-connected region; rings are closed lists of [x, y]."""
-    count, labels_HW, stats, _ = cv2.connectedComponentsWithStats(of_class_HW.astype(np.uint8), connectivity=4)
-    for region in range(1, count):
-        x, y, width, height, area = (int(v) for v in stats[region])
-        part_HW = labels_HW[y : y + height, x : x + width] == region
-        yield [(ring + (x, y)).tolist() for ring in _rings(part_HW)], area
-
-
-def _rings(part_HW: np.ndarray) -> list[np.ndarray]:
-    """The borders of one region as closed int rings_P2 of (x, y), the outer one first.
-
-    OpenCV walks through pixel centres, where a line one pixel wide has no area. On the picture
-    enlarged twice each pixel has its own left and right column, and (column + 1) // 2 is the
-    border that a centre lies at: 2x -> x, 2x + 1 -> x + 1.
-    """
-    doubled_HW = part_HW.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
-    contours, hierarchy = cv2.findContours(doubled_HW, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    outer_first = sorted(range(len(contours)), key=lambda i: hierarchy[0][i][3] >= 0)
-    return [_corners((contours[i][:, 0] + 1) // 2) for i in outer_first]
-
-
-def _corners(ring_P2: np.ndarray) -> np.ndarray:
-    """The points at which a closed ring turns, the first one repeated at the end."""
-    ring_P2 = ring_P2[(ring_P2 != np.roll(ring_P2, 1, axis=0)).any(axis=1)]
-    step_P2 = np.roll(ring_P2, -1, axis=0) - ring_P2
-    ring_P2 = ring_P2[(step_P2 != np.roll(step_P2, 1, axis=0)).any(axis=1)]
-    return np.concatenate([ring_P2, ring_P2[:1]])
 
 
 def _foreground(mask_HW: np.ndarray, classes: Classes) -> list[int]:

@@ -57,7 +57,7 @@ def _aspect(photo: Photo) -> float:
         height, width = image_size(photo.image)
     except DataError:
         return 1.0
-    return min(width / height, 8.0) * (1 + sum(isinstance(x, Mask) for x in photo.labels))
+    return min(width / height, 8.0) * (1 + len(photo.masks))
 
 
 def _rows(items: Sequence[tuple[Photo, float]]) -> list[tuple[list[tuple[Photo, float]], int]]:

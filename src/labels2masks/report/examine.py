@@ -15,7 +15,19 @@ from ..formats.dataset import Photo
 from ..formats.duplicates import Fingerprint, fingerprint
 from ..formats.image import read_image
 from ..formats.splitting import present_classes
-from ..labels import AreaShares, Boxes, Label, Mask, Points, Scribbles, Tags, kind_name, labelling_seconds, rasterise
+from ..labels import (
+    AreaShares,
+    Boxes,
+    Label,
+    Mask,
+    Points,
+    Regions,
+    Scribbles,
+    Tags,
+    kind_name,
+    labelling_seconds,
+    rasterise,
+)
 from .overlay import class_indices
 
 
@@ -103,7 +115,7 @@ def _outside(labels: Sequence[Label], height: int, width: int) -> list[tuple[str
     return [("outside", f"{off} clicks or strokes reach outside the photo ({width}x{height})")] if off else []
 
 
-def _marks(label: Tags | Points | Scribbles | Boxes | AreaShares) -> int:
+def _marks(label: Tags | Points | Scribbles | Boxes | Regions | AreaShares) -> int:
     """Clicks, strokes, boxes, or classes that were named."""
     if isinstance(label, Tags):
         return len(label.present)

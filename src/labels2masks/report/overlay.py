@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..classes import Classes, Colour, Vocabulary
-from ..labels import Box, Boxes, Label, Point, Points, Scribbles, Stroke
+from ..labels import Box, Boxes, Label, Point, Points, Region, Regions, Scribbles, Stroke
 
 WHITE, DARK = (255, 255, 255), (24, 24, 28)
 SHIFT = 4
@@ -65,11 +65,15 @@ def class_indices(ids_HW: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
 
 
 def draw_marks(image_HW3: np.ndarray, labels: Sequence[Label], vocabulary: Vocabulary, size: int = 1) -> np.ndarray:
-    """uint8 HW3: boxes, strokes and clicks over the photo, in the colours of their classes.
+    """uint8 HW3: outlines, boxes, strokes and clicks over the photo, in the colours of their classes.
 
     size: 1 for photos of a few hundred pixels, more for larger ones. "Not this" marks are crossed out.
     """
     drawn = np.ascontiguousarray(image_HW3).copy()
+    for label in labels:
+        if isinstance(label, Regions):
+            for region in label.marks:
+                _outline(drawn, region, colour_of(region.name, vocabulary), size)
     for label in labels:
         if isinstance(label, Boxes):
             for box in label.marks:
@@ -131,30 +135,39 @@ def shortened(draw: ImageDraw.ImageDraw, text: str, width: float, size: int) -> 
 
 
 def write_names(image_HW3: np.ndarray, labels: Sequence[Label], vocabulary: Vocabulary, size: int = 12) -> np.ndarray:
-    """uint8 HW3: the class names at the upper left corner of the boxes, inside the image."""
+    """uint8 HW3: the class names at the upper left corner of boxes and outlines, inside the image."""
     picture = Image.fromarray(image_HW3)
     draw = ImageDraw.Draw(picture)
     face = font(size)
     for label in labels:
-        for box in label.marks if isinstance(label, Boxes) else ():
-            x0, y0, _, _ = box.bounds
-            width = draw.textlength(box.name, face) + size
+        for mark in label.marks if isinstance(label, Boxes | Regions) else ():
+            x0, y0, _, _ = mark.bounds
+            width = draw.textlength(mark.name, face) + size
             x = min(max(x0, 0), max(picture.width - width, 0))
             y = min(max(y0, 0), max(picture.height - size * 1.5, 0))
-            chip(draw, x, y, box.name, colour_of(box.name, vocabulary), size)
+            chip(draw, x, y, mark.name, colour_of(mark.name, vocabulary), size)
     return np.asarray(picture)
 
 
-def _fixed(xy: Sequence[tuple[float, float]]) -> np.ndarray:
+def _fixed(xy: Sequence[tuple[float, float]] | np.ndarray) -> np.ndarray:
     """Continuous coordinates for OpenCV, whose integers are pixel centres."""
     clipped = np.clip(np.asarray(xy, np.float64) - 0.5, -30000, 30000)
     return np.rint(clipped * 2**SHIFT).astype(np.int32)
+
+
+def _outline(drawn: np.ndarray, region: Region, colour: Colour, size: int) -> None:
+    for polygon in region.polygons:
+        rings = [_fixed(ring_N2) for ring_N2 in polygon]
+        cv2.polylines(drawn, rings, True, DARK, 1 + 2 * size, cv2.LINE_AA, SHIFT)
+        cv2.polylines(drawn, rings, True, colour, 2 * size, cv2.LINE_AA, SHIFT)
 
 
 def _ring(drawn: np.ndarray, box: Box, colour: Colour, size: int) -> None:
     corners = [_fixed(box.corners)]
     cv2.polylines(drawn, corners, True, DARK, 2 + 2 * size, cv2.LINE_AA, SHIFT)
     cv2.polylines(drawn, corners, True, colour, 2 * size, cv2.LINE_AA, SHIFT)
+    for x, y in box.extremes:
+        _click(drawn, Point(box.name, x, y), colour, size)
 
 
 def _stroke(drawn: np.ndarray, stroke: Stroke, colour: Colour, size: int) -> None:

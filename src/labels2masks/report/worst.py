@@ -17,7 +17,7 @@ from ..evaluation import PerPhoto
 from ..evaluation.bootstrap import iou, mean_over_classes
 from ..evaluation.evaluate import truth_mask
 from ..formats.dataset import Dataset, Photo
-from ..labels import AreaShares, Boxes, Label, Points, Scribbles, Tags
+from ..labels import AreaShares, Boxes, Label, Points, Regions, Scribbles, Tags, is_mask
 from ..labels.geometry import moved
 from .overlay import draw_marks, overlay, write_names
 
@@ -123,7 +123,8 @@ def _panels(
     h, w = max(1, round(height * scale)), max(1, round(width * scale))
     small_hw3 = cv2.resize(image_HW3, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
     made = {"photo": small_hw3}
-    marks = [x for x in photo.labels if isinstance(x, Points | Scribbles | Boxes)]
+    drawn = (x for x in photo.labels if isinstance(x, Points | Scribbles | Boxes | Regions))
+    marks = [x for x in drawn if not is_mask(x, photo.vocabulary.source)]
     if marks:
         at_scale = moved(marks, np.array([[w / width, 0, 0], [0, h / height, 0]], np.float64), h, w)
         drawn_hw3 = draw_marks(small_hw3, at_scale, photo.vocabulary)

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from ..labels import Label, Mask
-from ..labels.geometry import moved, pixel_matrix
-from ..labels.kinds import Box, Boxes, Point, Points, Scribbles, Stroke
+from ..labels.geometry import moved, pixel_matrix, with_outlines
+from ..labels.kinds import Box, Boxes, Point, Points, Regions, Scribbles, Stroke
 
 
 def displacement(
@@ -82,7 +82,7 @@ def _moved(label: Label, field_HW2: np.ndarray, matrix_23: np.ndarray | None) ->
         (label,) = moved((label,), matrix_23, height, width)
 
     def there(xy: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-        return tuple((float(x), float(y)) for x, y in moved_points(np.array(xy), field_HW2))
+        return tuple((float(x), float(y)) for x, y in moved_points(np.array(xy), field_HW2)) if xy else ()
 
     if isinstance(label, Points):
         marks = [Point(m.name, *there([(m.x, m.y)])[0], m.negative) for m in label.marks]
@@ -90,7 +90,14 @@ def _moved(label: Label, field_HW2: np.ndarray, matrix_23: np.ndarray | None) ->
     if isinstance(label, Scribbles):
         return replace(label, marks=tuple(Stroke(m.name, there(m.xy), m.width, m.negative) for m in label.marks))
     if isinstance(label, Boxes):
-        return replace(label, marks=tuple(Box(m.name, there(m.corners)) for m in label.marks))  # type: ignore[arg-type]
+        return replace(
+            label,
+            marks=tuple(Box(m.name, there(m.corners), there(m.extremes)) for m in label.marks),  # type: ignore[arg-type]
+        )
+    if isinstance(label, Regions):
+        return replace(
+            label, marks=tuple(with_outlines(m, lambda xy: moved_points(xy, field_HW2)) for m in label.marks)
+        )
     if isinstance(label, Mask):
         if label.ids_HW is None:
             raise ValueError("the mask must be loaded (ids_HW) before it is deformed")
