@@ -19,7 +19,20 @@ from labels2masks.formats.convert import convert
 from labels2masks.formats.dataset import Dataset, Photo
 from labels2masks.formats.label_json import FIELDS, Field, label_from_json, label_to_json
 from labels2masks.formats.open import open_dataset
-from labels2masks.labels import AreaShares, Box, Boxes, Mask, Point, Points, Scribbles, Stroke, Tags, kind_name
+from labels2masks.labels import (
+    AreaShares,
+    Box,
+    Boxes,
+    Mask,
+    Point,
+    Points,
+    Region,
+    Regions,
+    Scribbles,
+    Stroke,
+    Tags,
+    kind_name,
+)
 
 SCHEMA = json.loads(files("labels2masks.formats").joinpath("labels.schema.json").read_text())
 CLASSES = Classes(("background", "cat", "Hündin"), background="background", groups={"animal": ("cat", "Hündin")})
@@ -30,9 +43,14 @@ numbers = st.floats(-1e6, 1e6)
 xys = st.tuples(numbers, numbers)
 seconds = st.none() | st.floats(0, 1e5)
 flags = st.booleans()
-boxes = st.builds(Box, names, st.tuples(xys, xys, xys, xys)) | st.builds(
+boxes = st.builds(Box, names, st.tuples(xys, xys, xys, xys), st.lists(xys, max_size=4).map(tuple)) | st.builds(
     lambda name, a, b: Box.upright(name, *np.minimum(a, b).tolist(), *np.maximum(a, b).tolist()), names, xys, xys
 )
+rings = st.lists(st.tuples(*[st.floats(-1e6, 1e6, width=32)] * 2), min_size=3, max_size=5).map(
+    lambda xy: np.array(xy, np.float32)
+)
+polygons = st.lists(rings, min_size=1, max_size=2).map(tuple)
+regions = st.builds(Region, names, st.lists(polygons, max_size=2).map(tuple), flags)
 labels = st.one_of(
     st.builds(Tags, sets, sets, sets, seconds),
     st.builds(Points, st.lists(st.builds(Point, names, numbers, numbers, flags), max_size=3).map(tuple), sets, seconds),
@@ -46,8 +64,15 @@ labels = st.one_of(
         seconds,
     ),
     st.builds(Boxes, st.lists(boxes, max_size=3).map(tuple), sets, seconds),
+    st.builds(Regions, st.lists(regions, max_size=3).map(tuple), sets, seconds),
     st.builds(AreaShares, st.dictionaries(names, st.floats(0, 1), max_size=3), sets, seconds),
-    st.builds(Mask, st.just(Path("/data/masks/a.png")), st.none(), seconds),
+    st.builds(
+        Mask,
+        st.just(Path("/data/masks/a.png")),
+        st.none(),
+        seconds,
+        st.none() | st.dictionaries(st.integers(0, 2**24 - 1), st.integers(0, 65535), max_size=2),
+    ),
 )  # fmt: skip
 
 

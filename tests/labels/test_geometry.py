@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labels2masks.labels import Box, Boxes, Mask, Point, Points, Scribbles, Stroke, Tags
+from labels2masks.labels import Box, Boxes, Mask, Point, Points, Region, Regions, Scribbles, Stroke, Tags
 from labels2masks.labels.geometry import moved
 
 H, W = 11, 17
@@ -84,3 +84,12 @@ def test_tags_stay_and_an_unread_mask_is_refused():
     assert moved([tags], FLIP, H, W) == (tags,)
     with pytest.raises(ValueError, match="loaded"):
         moved([Mask("a.png")], FLIP, H, W)
+
+
+def test_outlines_and_extreme_clicks_move_with_their_objects():
+    matrix_23 = np.array([[2.0, 0, 1], [0, 3, -2]])
+    ring_N2 = np.array([(1, 2), (5, 2), (3, 7)], np.float32)
+    box = Box("cat", Box.upright("cat", 1, 2, 5, 7).corners, ((1, 4),))
+    regions, boxes = moved([Regions((Region("cat", ((ring_N2,),), True),)), Boxes((box,))], matrix_23, H, W)
+    assert regions.marks[0].crowd and np.array_equal(regions.marks[0].polygons[0][0], ring_N2 * (2, 3) + (1, -2))
+    assert boxes.marks[0].extremes == ((3.0, 10.0),) and boxes.marks[0].bounds == (3.0, 4.0, 11.0, 19.0)

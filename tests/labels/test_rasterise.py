@@ -18,9 +18,13 @@ from labels2masks.labels import (
     Mask,
     Point,
     Points,
+    Region,
+    Regions,
     Scribbles,
     Stroke,
     Tags,
+    is_mask,
+    painted_mask,
     rasterise,
 )
 
@@ -88,6 +92,52 @@ def test_box_inside_background_or_the_class_outside_background():
     assert set_at(made, 5, 4) == {BG, CAT} and set_at(made, 5, 9) == {BG, CAT, DOG} and set_at(made, 5, 15) == {BG, DOG}
     assert set_at(made, 15, 4) == {BG} and set_at(made, 2, 2) == {BG, CAT} and set_at(made, 1, 2) == {BG}
     assert set_at(made, 5, 11) == {BG, CAT, DOG} and set_at(made, 5, 12) == {BG, DOG}
+
+
+def square(name, x0, y0, x1, y1, crowd=False):
+    return Region(name, ((np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float32),),), crowd)
+
+
+def test_an_outline_is_its_class_and_where_all_are_outlined_the_rest_is_background():
+    made = drawn(Regions((square("cat", 2, 2, 12, 12), square("dog", 8, 2, 20, 12)), THINGS))
+    assert set_at(made, 5, 4) == {CAT} and set_at(made, 5, 9) == {DOG} and set_at(made, 15, 4) == {BG}
+    assert set_at(made, 2, 2) == {CAT} and set_at(made, 1, 2) == {BG} and set_at(made, 11, 19) == {DOG}
+    assert made.source_K[made.index_HW[5, 4]] == MASK
+    loose = drawn(Regions((square("cat", 2, 2, 12, 12),)))
+    assert set_at(loose, 5, 4) == {CAT} and set_at(loose, 15, 4) == ALL
+    one = drawn(Regions((square("cat", 2, 2, 12, 12),), frozenset({"cat"})))
+    assert set_at(one, 15, 4) == {BG, DOG, PERSON}
+
+
+def test_a_crowd_says_nothing_but_hides_nothing():
+    made = drawn(Regions((square("dog", 0, 0, 6, 6), square("cat", 2, 2, 12, 12, crowd=True)), THINGS))
+    assert set_at(made, 4, 4) == {DOG} and set_at(made, 8, 8) == set() and set_at(made, 15, 4) == {BG}
+    coarse = drawn(Regions((square("animal", 2, 2, 12, 12),), THINGS))
+    assert set_at(coarse, 5, 5) == {CAT, DOG} and set_at(coarse, 15, 5) == {BG}
+
+
+def test_outlines_of_everything_are_a_mask():
+    regions = Regions((square("cat", 2, 2, 12, 12), square("dog", 14, 2, 20, 12, crowd=True)), THINGS)
+    assert is_mask(regions, CLASSES) and is_mask(mask(), CLASSES)
+    assert not is_mask(Regions(regions.marks, frozenset({"cat", "dog"})), CLASSES)
+    assert not is_mask(Regions((square("animal", 2, 2, 9, 9),), THINGS), CLASSES)
+    assert is_mask(Regions(regions.marks, frozenset({"animal", "person"})), CLASSES)
+    painted = painted_mask(regions, CLASSES, H, W)
+    assert (drawn(painted).labels() == drawn(regions).labels()).all()
+    assert painted.ids_HW[5, 5] == 1 and painted.ids_HW[5, 15] == -1 and painted.ids_HW[0, 0] == 0
+
+
+def test_an_outline_of_a_class_chosen_away_is_void():
+    chosen, meaning = choose(CLASSES, ["cat"])
+    vocabulary = Vocabulary(CLASSES, chosen, meaning)
+    made = drawn(Regions((square("dog", 2, 2, 12, 12), square("cat", 5, 5, 8, 8)), THINGS), vocabulary=vocabulary)
+    assert set_at(made, 3, 3) == set() and set_at(made, 6, 6) == {1} and set_at(made, 15, 15) == {0}
+
+
+def test_extreme_clicks_are_on_the_object():
+    box = Box("cat", Box.upright("cat", 5, 5, 20, 15).corners, ((5, 10), (10, 5), (20, 10), (10, 15)))
+    made = drawn(Boxes((box,), THINGS))
+    assert set_at(made, 10, 6) == {CAT} and set_at(made, 9, 12) == {BG, CAT} and set_at(made, 18, 12) == {BG}
 
 
 def test_boxes_complete_for_one_class_leave_the_others_possible():
