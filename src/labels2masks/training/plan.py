@@ -108,7 +108,7 @@ def make_plan(
     if not photos:
         raise DataError(f"none of the training photos can be read; the first: {seen.unreadable[0][1]}")
 
-    notes = list(seen.notes)
+    notes = [*data.notes, *seen.notes]
     settings = _sized(settings, seen)
     settings = settings.model_copy(update={"threads": settings.threads or available_cores()})
     settings = settings.model_copy(
