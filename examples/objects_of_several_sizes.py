@@ -38,9 +38,9 @@ from labels2masks.files import write_atomically
 from labels2masks.formats.dataset import Dataset
 from labels2masks.listing import table
 from labels2masks.networks import ImagePyramid
-from labels2masks.networks.blocks import conv_bn_relu, initialise
+from labels2masks.networks.blocks import BatchNorm, conv_bn_relu, initialise
 from labels2masks.networks.deeplab_v3 import AtrousPyramidPooling
-from labels2masks.networks.pspnet import PARTS, at_cells, means_of_parts
+from labels2masks.networks.pspnet import PARTS, PyramidConv, means_of_parts
 from labels2masks.prediction import predict_mask
 from labels2masks.report.svg import drawing, standalone
 
@@ -58,11 +58,12 @@ class PartMeans(nn.Module):
     def __init__(self, ins: int, width: int) -> None:
         super().__init__()
         self.parts = nn.ModuleList(conv_bn_relu(ins, ins // len(PARTS)) for _ in PARTS)
-        self.join = conv_bn_relu(ins + len(PARTS) * (ins // len(PARTS)), width, 3)
+        self.join = PyramidConv(ins + len(PARTS) * (ins // len(PARTS)), width, 3, padding=1, bias=False)
+        self.finish = nn.Sequential(BatchNorm(width), nn.ReLU(inplace=True))
 
     def forward(self, maps_NDhw: Tensor) -> Tensor:
         means = [reduce(m) for reduce, m in zip(self.parts, means_of_parts(maps_NDhw, PARTS), strict=True)]
-        return self.join(torch.cat([maps_NDhw, *(at_cells(m, maps_NDhw) for m in means)], dim=1))
+        return self.finish(self.join(maps_NDhw, means))
 
 
 class WithContext(nn.Module):

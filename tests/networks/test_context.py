@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from labels2masks import networks
 from labels2masks.errors import UsageError
 from labels2masks.networks.parsenet import Normalised
-from labels2masks.networks.pspnet import PARTS, at_cells, means_of_parts
+from labels2masks.networks.pspnet import PARTS, PyramidConv, means_of_parts
 from labels2masks.networks.refinenet import ChainedPooling, ResidualUnit
 
 
@@ -67,8 +67,22 @@ def test_means_of_parts_are_adaptive_average_pooling(size: tuple[int, int]) -> N
     for parts, means_NDbb in zip(PARTS, means_of_parts(maps_NDhw), strict=True):
         expected = F.adaptive_avg_pool2d(maps_NDhw, parts)
         assert torch.allclose(means_NDbb, expected, atol=1e-6)
-        enlarged = F.interpolate(expected, size=size, mode="bilinear", align_corners=True)
-        assert torch.allclose(at_cells(expected, maps_NDhw), enlarged, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(60, 90), (7, 13), (1, 5), (4, 3), (1, 1)])
+def test_convolution_over_the_pyramid_is_that_of_maps_beside_enlarged_means(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    maps_NDhw = torch.randn(2, 5, *size, dtype=torch.float64, requires_grad=True)
+    means = [torch.randn(2, 2 + b, b, b, dtype=torch.float64, requires_grad=True) for b in PARTS]
+    conv = PyramidConv(5 + sum(2 + b for b in PARTS), 3, 3, padding=1).double()
+    enlarged = [F.interpolate(m, size=size, mode="bilinear", align_corners=True) for m in means]
+    expected = F.conv2d(torch.cat([maps_NDhw, *enlarged], dim=1), conv.weight, conv.bias, padding=1)
+    given = (maps_NDhw, *means, conv.weight, conv.bias)
+    weights = torch.randn_like(expected)
+    found = conv(maps_NDhw, means)
+    assert torch.allclose(found, expected, atol=1e-5)  # interpolation matrices are made in float32
+    for ours, plain in zip(*(torch.autograd.grad((y * weights).sum(), given) for y in (found, expected)), strict=True):
+        assert torch.allclose(ours, plain, rtol=1e-4, atol=1e-3)
 
 
 def test_parts_tile_for_sizes_of_48_k_minus_7() -> None:

@@ -6,6 +6,8 @@ r"""PSPNet: Zhao, Shi, Qi, Wang, Jia, "Pyramid Scene Parsing Network", CVPR 2017
                                                           3x3 D/4, dropout 0.1, 1x1 C -- scores at stride 8
     the stage before: 3x3 D/8, dropout 0.1, 1x1 C         in training only, its loss weighs 0.4
 
+The 3x3 over the concatenation is computed without it (`PyramidConv`): half of its work, the same scores.
+
 With batch normalisation and ReLU after all but the scores. D = 2048: 46,716,373 parameters on ResNet-50, 65,708,501
 on ResNet-101, and 2,365,205 in training for the second head.
 
@@ -16,7 +18,8 @@ the outermost parts on the outermost cells, as in the release.
 
 ResNet's units are all dilated, with strides in the 3x3, as in the authors' own training code (`encoders.dilation`).
 
-Legend: N = images, C = classes, D = channels, h, w = cells, b = parts a side, B = all b one after the other.
+Legend: N = images, C = classes, D, E = channels in and out, h, w = cells, b = parts a side, B = all b one after the
+other.
 """
 
 from __future__ import annotations
@@ -27,11 +30,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..encoders import build_encoder
 from ..encoders.dilation import dilate_all_units
 from ..grid import Grid
-from .blocks import conv_bn_relu, initialise, published
+from .blocks import BatchNorm, conv_bn_relu, initialise, published
 
 PARTS = (1, 2, 3, 6)
 AUXILIARY = 0.4
@@ -60,7 +64,8 @@ class PSPNet(nn.Module):
         before, ins = self.encoder.channels[-2:]
         width = ins // 4
         self.parts = nn.ModuleList(conv_bn_relu(ins, width) for _ in PARTS)
-        self.head = nn.Sequential(conv_bn_relu(ins + len(PARTS) * width, width, 3), nn.Dropout(0.1))
+        joined = PyramidConv(ins + len(PARTS) * width, width, 3, padding=1, bias=False)
+        self.head = nn.Sequential(nn.Sequential(joined, BatchNorm(width), nn.ReLU(inplace=True)), nn.Dropout(0.1))
         self.classifier = nn.Conv2d(width, classes, 1)
         inner = max(1, before // 4)
         self.second = nn.Sequential(conv_bn_relu(before, inner, 3), nn.Dropout(0.1), nn.Conv2d(inner, classes, 1))
@@ -78,8 +83,34 @@ class PSPNet(nn.Module):
 
     def _scores(self, maps_NDhw: Tensor) -> Tensor:
         means = [reduce(m) for reduce, m in zip(self.parts, means_of_parts(maps_NDhw), strict=True)]
-        views = [maps_NDhw, *(at_cells(means_NDbb, maps_NDhw) for means_NDbb in means)]
-        return self.classifier(self.head(torch.cat(views, dim=1)))
+        (joined, norm, relu), dropout = self.head
+        return self.classifier(dropout(relu(norm(joined(maps_NDhw, means)))))
+
+
+class PyramidConv(nn.Conv2d):
+    """3x3 convolution over [maps, enlarged means], zeros around, without enlarging the means.
+
+    Enlarged, the means M of b x b parts are R M C', with matrices R and C that interpolate (`_between`). A tap of the
+    kernel moves that by dy and dx cells and weighs its channels by W[dy, dx]. Moved by dy, R is R_dy, with zeros for
+    what comes from beyond the border; and weighing may come first, on the few parts:
+        sum over dy, dx of  W[dy, dx] (R_dy M C_dx')  =  sum over dy, dx of  R_dy (W[dy, dx] M) C_dx'
+    With all R_dy of all b side by side that is one product, of 3 B = 36 multiplications a cell for 9 D before.
+    """
+
+    def forward(self, maps_NDhw: Tensor, means: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
+        height, width = maps_NDhw.shape[2:]
+        of_maps, *of_means = self.weight.split([maps_NDhw.shape[1], *(m.shape[1] for m in means)], dim=1)
+        rows, columns = [], []
+        for weight_ED33, means_NDbb in zip(of_means, means, strict=True):
+            count = means_NDbb.shape[2]
+            taps_33ED = weight_ED33.permute(2, 3, 0, 1)
+            weighed_NXbb = F.conv2d(means_NDbb, taps_33ED.flatten(0, 2)[..., None, None])
+            weighed_NE3b3b = weighed_NXbb.unflatten(1, taps_33ED.shape[:3]).permute(0, 3, 1, 4, 2, 5)
+            weighed_NEkk = weighed_NE3b3b.reshape(-1, self.out_channels, 3 * count, 3 * count)
+            rows.append(_moved(_between(count, height, means_NDbb)))
+            columns.append(weighed_NEkk @ _moved(_between(count, width, means_NDbb)).T)
+        maps_NEhw = F.conv2d(maps_NDhw, of_maps, self.bias, padding=1)
+        return maps_NEhw + torch.cat(rows, dim=1) @ torch.cat(columns, dim=2)
 
 
 def means_of_parts(maps_NDhw: Tensor, counts: Sequence[int] = PARTS) -> list[Tensor]:
@@ -87,16 +118,10 @@ def means_of_parts(maps_NDhw: Tensor, counts: Sequence[int] = PARTS) -> list[Ten
     rows_Bh = torch.cat([_averaging(b, maps_NDhw.shape[2], maps_NDhw) for b in counts])
     columns_Bw = torch.cat([_averaging(b, maps_NDhw.shape[3], maps_NDhw) for b in counts])
     # Every b against every other, of which the diagonal is wanted: the large map is read once, not once for each b.
-    means_NDBB = rows_Bh @ maps_NDhw @ columns_Bw.T
+    # With channels last there would be a copy for each channel.
+    means_NDBB = rows_Bh @ maps_NDhw.contiguous() @ columns_Bw.T
     ends = list(accumulate(counts))
     return [means_NDBB[:, :, end - b : end, end - b : end] for b, end in zip(counts, ends, strict=True)]
-
-
-def at_cells(means_NDbb: Tensor, like_NDhw: Tensor) -> Tensor:
-    """The means at the cells of `like`, linear between parts; part 0 stands on cell 0, the last on the last."""
-    rows_hb = _between(means_NDbb.shape[2], like_NDhw.shape[2], means_NDbb)
-    columns_wb = _between(means_NDbb.shape[3], like_NDhw.shape[3], means_NDbb)
-    return rows_hb @ means_NDbb @ columns_wb.T
 
 
 def _averaging(count: int, cells: int, like: Tensor) -> Tensor:
@@ -110,11 +135,17 @@ def _averaging(count: int, cells: int, like: Tensor) -> Tensor:
 
 
 def _between(count: int, cells: int, like: Tensor) -> Tensor:
-    """matrix_cb with at most two weights a row, that sum to 1."""
+    """matrix_cb with at most two weights a row, that sum to 1; part 0 stands on cell 0, the last on the last."""
     cell_c1 = torch.arange(cells, dtype=torch.float32, device=like.device)[:, None]
     part_b = torch.arange(count, dtype=torch.float32, device=like.device)
     position_c1 = cell_c1 * (count - 1) / cell_c1[-1].clamp(min=1)
     return (1 - (position_c1 - part_b).abs()).clamp(min=0).to(like.dtype)
+
+
+def _moved(matrix_cb: Tensor) -> Tensor:
+    """matrix_ck, k = 3 b: the rows of the cell before, the cell and the cell behind; zeros beyond the border."""
+    padded = F.pad(matrix_cb, (0, 0, 1, 1))
+    return torch.cat([padded[:-2], matrix_cb, padded[2:]], dim=1)
 
 
 def pspnet50(classes: int, weights: str | Path | None = None) -> PSPNet:
