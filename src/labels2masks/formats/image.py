@@ -23,6 +23,7 @@ from PIL import Image, TiffImagePlugin
 
 from ..classes import Colour
 from ..errors import DataError
+from .matlab import struct_field
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm"})
@@ -90,12 +91,14 @@ def read_mask(path: Path | str, colours: Mapping[Colour, int] | None = None) -> 
     """int32 H x W: the ids as stored (grey value, palette index, 16 bits or 1 bit), never converted.
 
     colours: RGB -> id, for masks saved as RGB; every pixel must have one of these colours. EXIF
-    has no say: a mask is what it is.
+    has no say: a mask is what it is. A file .mat is a class mask of SBD, GTcls.Segmentation.
 
     Raises DataError: no such file, damaged, a JPEG (its ids are blurred), colours without or
     outside the table, a see-through channel that is not uniform.
     """
     data = _bytes(path)
+    if Path(path).suffix.lower() == ".mat":
+        return _ids_of_mat(path, data)
     image, _ = _header(path, data)
     if image.format == "JPEG":
         raise DataError(f"{path}: a JPEG blurs the ids of a mask; export masks as PNG")
@@ -260,8 +263,19 @@ def _stretched(path: Path | str, data: bytes, levels: Levels) -> np.ndarray:
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
+def _ids_of_mat(path: Path | str, data: bytes) -> np.ndarray:
+    limit = most_pixels()
+    try:
+        ids_HW = struct_field(data, "GTcls", "Segmentation", limit)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; expected a class mask of SBD, GTcls.Segmentation: copy it again") from error
+    if not 0 <= ids_HW.min() <= ids_HW.max() <= 65535:
+        raise DataError(f"{path}: ids {ids_HW.min()}..{ids_HW.max()}; a mask holds ids 0..65535")
+    return ids_HW
+
+
 def _ids_of_colours(path: Path | str, rgb_HW3: np.ndarray, colours: Mapping[Colour, int] | None) -> np.ndarray:
-    remedy = "save one channel of ids, or give the classes' colours in classes.json"
+    remedy = "save one channel of ids, or give the classes' colours in classes.json or class_dict.csv"
     if not colours:
         raise DataError(f"{path}: a mask saved as RGB; expected one channel of ids: {remedy}")
     packed_HW = (rgb_HW3.astype(np.int32) << np.array([16, 8, 0], np.int32)).sum(axis=2, dtype=np.int32)

@@ -14,9 +14,10 @@ from typing import Any
 
 from ..classes import Classes, Colour
 from ..errors import DataError, UsageError
+from .colour_rows import COLOUR_FILES, colour_rows
 from .image import SUFFIXES
 
-CLASS_FILES = ("classes.json", "classes.txt", "class_names.txt", "meta.json")
+CLASS_FILES = ("classes.json", "classes.txt", "class_names.txt", "meta.json", *COLOUR_FILES)
 BACKGROUND_NAMES = frozenset({"background", "bg", "_background_", "__background__"})
 VOID_NAMES = frozenset({"void", "ignore", "unlabelled", "unlabeled", "__ignore__", "ignored"})
 
@@ -108,7 +109,10 @@ def class_list(folder: Path) -> tuple[Classes | None, Path | None]:
     for name in CLASS_FILES:
         path = folder / name
         if path.is_file():
-            classes = _classes_of_json(path) if path.suffix == ".json" else _classes_of_text(path)
+            if name in COLOUR_FILES:
+                classes = _classes_of_colours(path)
+            else:
+                classes = _classes_of_json(path) if path.suffix == ".json" else _classes_of_text(path)
             if classes is not None:
                 return classes, path
     return None, None
@@ -124,6 +128,28 @@ def _classes_of_text(path: Path) -> Classes:
     else:
         pairs = [(name, i) for i, name in enumerate(lines)]
     return made_classes(path, pairs, {255})
+
+
+def _classes_of_colours(path: Path) -> Classes | None:
+    """Classes with ids in the order of the lines. Black "void" is void, in any other colour it stays a class.
+
+    For void has no colour of its own but black (`dataset.VOID_COLOURS`), and masks in that colour could not be read.
+    """
+    rows = colour_rows(path, read_text(path))
+    if rows is None:
+        return None
+    void = [i for i, (name, colour) in enumerate(rows) if name.lower() in VOID_NAMES and colour == (0, 0, 0)]
+    kept = [(i, name, colour) for i, (name, colour) in enumerate(rows) if i not in void]
+    try:
+        return Classes(
+            names=tuple(name for _, name, _ in kept),
+            colours=tuple(colour for _, _, colour in kept),
+            background=next((name for _, name, _ in kept if name.lower() in BACKGROUND_NAMES), None),
+            file_ids=tuple(i for i, _, _ in kept),
+            void_ids=frozenset({255, *void}),
+        )
+    except UsageError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _classes_of_json(path: Path) -> Classes | None:

@@ -20,6 +20,7 @@ from ..errors import UsageError
 from ..files import write_atomically
 from ..labels import Label, Mask, Region, Regions, kind_name
 from ..labels.outlines import regions
+from ..labels.rasterise import check_size
 from .dataset import Dataset, Photo
 from .image import image_orientation, image_size, read_image
 from .notes import Notes
@@ -80,12 +81,16 @@ def place_photo(photo: Photo, path: Path, notes: Notes) -> Path:
 
 
 def ids_of_mask(photo: Photo) -> np.ndarray | None:
-    """int32 HW: file ids of the photo's masks laid over each other, -1 = void; None where it has none. DataError."""
+    """int32 HW: file ids of the photo's masks laid over each other, -1 = void; None where it has none.
+
+    Raises DataError, also where a mask is not of the photo's size.
+    """
     ids_HW = None
     for label in replace(photo, labels=photo.masks).labels_loaded():
-        assert isinstance(label, Mask) and label.ids_HW is not None
-        known_HW = ~np.isin(label.ids_HW, [-1, *photo.vocabulary.source.void_ids])
-        ids_HW = np.where(known_HW, label.ids_HW, -1 if ids_HW is None else ids_HW).astype(np.int32)
+        assert isinstance(label, Mask)
+        own_HW = check_size(label, image_size(photo.image))
+        known_HW = ~np.isin(own_HW, [-1, *photo.vocabulary.source.void_ids])
+        ids_HW = np.where(known_HW, own_HW, -1 if ids_HW is None else ids_HW).astype(np.int32)
     return ids_HW
 
 
