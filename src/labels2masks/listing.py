@@ -80,7 +80,7 @@ KINDS: dict[str, Callable[[], Rows]] = {
     "networks": _of("networks"),
     "encoders": _of("encoders"),
     "recipes": _of("recipes"),
-    "steps": _none,  # narrowing steps and cues come with the weakly supervised systems
+    "steps": _of("narrowing"),
     "cues": _none,
     "formats": _formats,
 }

@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "max_flow.h"
 #include "mean_field.h"
 #include "memory.h"
 #include "permutohedral.h"
@@ -130,6 +131,21 @@ static nb::object empty_marginals(size_t labels, size_t height, size_t width) {
     return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<3>>(memory, {labels, height, width}, owner));
 }
 
+static double cheapest_cut(Plain<const double, 1> source_N, Plain<const double, 1> sink_N,
+                           Plain<const int32_t, 1> first_E, Plain<const int32_t, 1> second_E,
+                           Plain<const double, 1> forth_E, Plain<const double, 1> back_E, Plain<uint8_t, 1> side_N) {
+    const size_t nodes = source_N.shape(0), edges = first_E.shape(0);
+    bool fits = sink_N.shape(0) == nodes && side_N.shape(0) == nodes && second_E.shape(0) == edges &&
+                forth_E.shape(0) == edges && back_E.shape(0) == edges;
+    for (size_t edge = 0; fits && edge < edges; ++edge)
+        fits = first_E(edge) >= 0 && size_t(first_E(edge)) < nodes && second_E(edge) >= 0 && size_t(second_E(edge)) < nodes;
+    if (!fits) throw std::invalid_argument("the arrays do not fit each other");
+    const l2m::CutProblem job = {ptrdiff_t(nodes), ptrdiff_t(edges), source_N.data(), sink_N.data(), first_E.data(),
+                                 second_E.data(), forth_E.data(), back_E.data()};
+    nb::gil_scoped_release released;
+    return l2m::cheapest_cut(job, side_N.data());
+}
+
 NB_MODULE(_kernels, m) {
     m.doc() = "CPU kernels of labels2masks; call them through labels2masks.kernels.";
     m.def("variant", &l2m::variant, "The instruction set that the hot functions use on this machine.");
@@ -144,6 +160,8 @@ NB_MODULE(_kernels, m) {
         .def("filter", &GaussianLattice::filter, nb::arg("values"), nb::arg("out").noconvert(), nb::arg("transpose"));
     m.def("empty_marginals", &empty_marginals, nb::arg("labels"), nb::arg("height"), nb::arg("width"),
           "An array of float32 whose memory is taken again when it is dropped.");
+    m.def("cheapest_cut", &cheapest_cut, nb::arg("source_N"), nb::arg("sink_N"), nb::arg("first_E"), nb::arg("second_E"),
+          nb::arg("forth_E"), nb::arg("back_E"), nb::arg("side_N").noconvert(), "Fill side_N; returns the cost of the cut.");
     m.def("mean_field", &mean_field, nb::arg("image_HW3"), nb::arg("first_yx"), nb::arg("probability_LHW"), nb::arg("labels"),
           nb::arg("least"), nb::arg("kernels"), nb::arg("iterations"), nb::arg("source_stride"),
           nb::arg("tolerance"), nb::arg("marginal_LHW").none().noconvert(), nb::arg("mask_HW").none().noconvert(),

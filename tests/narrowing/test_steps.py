@@ -1,0 +1,272 @@
+"""Every step meets the contract on one drawn photo; each does there what its paper says."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from contracts import step_contract
+from hypothesis import given
+from hypothesis import strategies as st
+from narrowing.scenes import H, W, all_cues, boxed, clicked, photo, scribbled, tagged, truth
+
+from labels2masks.errors import UsageError
+from labels2masks.labels import Candidates
+from labels2masks.labels.candidates import Facts
+from labels2masks.narrowing import STEPS, ArgMax, Cues, available, decide
+from labels2masks.narrowing.boxsup import CHEAPEST, _hull, boxsup, costs
+from labels2masks.narrowing.grabcut import grabcut, grabcut_plus
+from labels2masks.narrowing.guide_labeller import guide_labeller, guide_labeller_g0, guided
+from labels2masks.narrowing.objects import boxes_of
+from labels2masks.narrowing.random_walk import transitions, walk
+from labels2masks.narrowing.scribblesup import neighbours, scribble_costs, scribblesup
+from labels2masks.narrowing.simple_does_it import box_inner, box_round, inner_window, m_and_g
+from labels2masks.narrowing.wssl import adapted, bbox_rect, em_adapt
+
+FEW = {"grabcut_plus": {"runs": 4}, "m_and_g": {"runs": 4}}
+LABELS = {"boxed": boxed, "tagged": tagged, "scribbled": scribbled, "clicked": clicked}
+
+
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("name", [n for n in STEPS if n not in ("dense_crf", "propagate_labels")])
+def test_contract(name, labels):
+    step_contract(partial(STEPS[name][0], **FEW.get(name, {})), photo(), LABELS[labels](), all_cues())
+
+
+def test_they_are_listed():
+    assert [row["name"] for row in available()] == list(STEPS) and all(row["needs"] for row in available())
+
+
+def test_a_missing_cue_is_named():
+    with pytest.raises(UsageError, match="'boxsup' needs the cue proposals_SHW; given: background"):
+        boxsup(photo(), boxed(), Cues(background=0))
+    with pytest.raises(UsageError, match="no class is background"):
+        bbox_rect(photo(), boxed(), Cues())
+    with pytest.raises(UsageError, match="of the image's size"):
+        STEPS["threshold"][0](photo(), tagged(), Cues(background=0, saliency_HW=np.zeros((3, 3), np.float32)))
+
+
+def agreed(candidates, evidence):
+    """Of what the step decides: (share of the photo decided, share of that right)."""
+    label_HW = decide(candidates, evidence, ArgMax()).labels()
+    return (label_HW >= 0).mean(), (label_HW == truth())[label_HW >= 0].mean()
+
+
+# GrabCut
+
+
+def test_grabcut_finds_what_the_boxes_hold():
+    share, right = agreed(boxed(), grabcut(photo(), boxed(), all_cues()))
+    assert share == 1 and right > 0.99
+
+
+def test_grabcut_grows_scribbles():
+    share, right = agreed(scribbled(), grabcut(photo(), scribbled(), Cues()))
+    assert share > 0.9 and right > 0.95
+
+
+def test_a_box_of_one_colour_counts_whole():
+    flat_HW3 = np.full((H, W, 3), 128, np.uint8)
+    label_HW = decide(boxed(), grabcut(flat_HW3, boxed(), all_cues()), ArgMax()).labels()
+    filled_HW = decide(boxed(), bbox_rect(flat_HW3, boxed(), all_cues()), ArgMax()).labels()
+    assert (label_HW == filled_HW).all()
+
+
+def test_perturbed_cuts_are_unsure_of_borders_only():
+    evidence = grabcut_plus(photo(), boxed(), all_cues(), runs=10)
+    share, right = agreed(boxed(), evidence)
+    assert 0.9 < share < 1 and right > 0.99
+
+
+# Simple Does It
+
+
+@given(st.integers(2, 400), st.integers(2, 400))
+def test_the_inner_box_has_a_fifth_of_the_area_up_to_a_row(height, width):
+    rows, columns = inner_window((slice(10, 10 + height), slice(5, 5 + width)), 0.2)
+    inner_h, inner_w = rows.stop - rows.start, columns.stop - columns.start
+    exact = 0.2**0.5
+    assert abs(inner_h - exact * height) <= 0.5 or inner_h == 1
+    assert abs(inner_w - exact * width) <= 0.5 or inner_w == 1
+    assert abs((rows.start - 10) - (10 + height - rows.stop)) <= 1
+    assert abs((columns.start - 5) - (5 + width - columns.stop)) <= 1
+
+
+def test_box_inner_says_nothing_of_the_rest_of_the_box():
+    evidence = box_inner(photo(), boxed(), all_cues())
+    assert 0.15 < evidence.confidence_HW[6:30, 8:32].mean() < 0.25
+    label_HW = decide(boxed(), evidence, ArgMax()).labels()
+    assert label_HW[0, 0] == 0 and label_HW[20, 18] == 1 and label_HW[9, 9] == -1
+
+
+def test_a_round_puts_small_answers_back_to_the_box():
+    cues = all_cues()
+    nothing = Cues(background=0, scores_CHW=np.where(np.arange(3)[:, None, None] == 0, 0.0, -9.0) + np.zeros((1, H, W)))
+    label_HW = decide(boxed(), box_round(photo(), boxed(), nothing), ArgMax()).labels()
+    assert (label_HW == 1).sum() > 300  # all background said the network: the whole box came back
+    share, right = agreed(boxed(), box_round(photo(), boxed(), cues))
+    assert share == 1 and right > 0.97
+
+
+def test_m_and_g_is_where_proposal_and_cuts_agree():
+    evidence = m_and_g(photo(), boxed(), all_cues(), runs=6)
+    label_HW = decide(boxed(), evidence, ArgMax()).labels()
+    assert (label_HW[label_HW > 0] == truth()[label_HW > 0]).mean() > 0.99
+    assert label_HW[8, 9] == -1  # in the box and not in both
+
+
+# BoxSup
+
+
+def test_boxsup_never_leaves_the_five_cheapest():
+    cues, candidates = all_cues(), boxed()
+    hulls = np.array([_hull(p) for p in cues.proposals_SHW])
+    for box in boxes_of(candidates):
+        ranked = np.argsort(costs(cues.proposals_SHW, hulls, box, cues.scores_CHW, 0), kind="stable")
+        best = {cues.proposals_SHW[s][box.window].tobytes() for s in ranked[:CHEAPEST]}
+        seen = set()
+        for seed in range(30):
+            evidence = boxsup(photo(), candidates, cues, seed=seed)
+            label_HW = np.where(evidence.log_scores_CHW[box.allowed_C.argmax()] > np.log(0.5), True, False)
+            seen.add(label_HW[box.window].tobytes())
+        assert len(seen) > 1 and seen <= best
+
+
+def test_boxsup_without_scores_takes_the_overlap_alone():
+    cues, (box, *_) = all_cues(), boxes_of(boxed())
+    hulls = np.array([_hull(p) for p in cues.proposals_SHW])
+    overlap = costs(cues.proposals_SHW, hulls, box, None, 0)
+    y, x = box.window
+    for s, p in enumerate(cues.proposals_SHW):
+        top, left, bottom, right = _hull(p)
+        inter = max(0, min(bottom, y.stop) - max(top, y.start)) * max(0, min(right, x.stop) - max(left, x.start))
+        union = (bottom - top) * (right - left) + box.area - inter
+        assert overlap[s] == pytest.approx(1 - inter / union)
+
+
+# WSSL
+
+
+@given(st.integers(0, 1000), st.integers(1, 3))
+def test_em_adapt_reaches_its_portions(seed, present):
+    draw = np.random.default_rng(seed)
+    scores = draw.normal(size=(5, 20, 25)).astype(np.float32)
+    kept = list(range(1, 1 + present))
+    portions = (0.4, 0.2) if present < 3 else (0.35, 0.2)
+    raised = adapted(scores, kept, 0, portions, rounds=1, seed=seed)
+    won = np.bincount(raised.argmax(axis=0).ravel(), minlength=5) / 500
+    assert won[present + 1 :].sum() == 0
+    last = int(np.random.default_rng(seed).permutation(kept)[-1])
+    assert won[last] >= portions[1]  # the last one raised has what it wanted; it may have taken it from the others
+    one = adapted(scores, [1], 0, (0.4, 0.2), rounds=8, seed=seed)
+    won = np.bincount(one.argmax(axis=0).ravel(), minlength=5) / 500
+    assert won[0] >= 0.4 and won[1] >= 0.2
+
+
+def test_em_adapt_gives_a_present_class_its_pixels():
+    candidates, cues = tagged(), all_cues()
+    shy = cues.scores_CHW + np.random.default_rng(0).normal(0, 0.1, cues.scores_CHW.shape).astype(np.float32)
+    shy[2] -= 5  # the network never says bar
+    quiet = Cues(background=0, scores_CHW=shy)
+    assert (shy.argmax(axis=0) == 2).sum() == 0
+    label_HW = decide(candidates, em_adapt(photo(), candidates, quiet), ArgMax()).labels()
+    assert (label_HW == 2).mean() > 0.15  # the disc, raised after it, may take some back
+
+
+# Guide Labeller, rule by rule on drawn components
+
+
+def rule(salient, seeds, size=(100, 100)):
+    salient_HW, seeds_HW = np.zeros(size, bool), np.full(size, -1, np.int32)
+    for place in salient:
+        salient_HW[place] = True
+    for of_class, place in seeds:
+        seeds_HW[place] = of_class
+    return guided(np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8), salient_HW, seeds_HW, 0, 4)
+
+
+def test_a_salient_component_takes_the_class_of_its_one_seed():
+    label_HW = rule([np.s_[10:40, 10:40]], [(1, np.s_[20:25, 20:25])])
+    assert (label_HW[10:40, 10:40] == 1).all() and (label_HW == -1).sum() == 10000 - 900
+
+
+def test_without_seed_it_stays_open_and_of_two_classes_a_crf_decides():
+    assert (rule([np.s_[10:40, 10:40]], []) == -1).all()
+    label_HW = rule([np.s_[10:40, 10:60]], [(1, np.s_[20:28, 12:20]), (2, np.s_[20:28, 50:58])])
+    inside = label_HW[10:40, 10:60]
+    assert set(np.unique(inside)) == {1, 2} and (inside[:, :8] == 1).mean() > 0.9 and (inside[:, -8:] == 2).mean() > 0.9
+    assert (label_HW[:10] == -1).all()
+
+
+@pytest.mark.parametrize("pixels, kept", [(24, False), (25, True)])
+def test_seeds_below_25_pixels_are_dropped(pixels, kept):
+    label_HW = rule([np.s_[10:40, 10:40]], [(1, np.s_[20, 12 : 12 + pixels])])
+    assert (label_HW[10:40, 10:40] == 1).all() if kept else (label_HW == -1).all()
+
+
+@pytest.mark.parametrize("pixels, kept", [(99, False), (100, True)])
+def test_salient_components_below_one_percent_are_dropped(pixels, kept):
+    salient = [np.s_[50 : 50 + pixels // 11, 20:31]] if pixels == 99 else [np.s_[50:60, 20:30]]
+    label_HW = rule(salient, [(1, np.s_[50:55, 20:25])])
+    assert (label_HW == 1).sum() == (100 if kept else 25)  # dropped: the seed alone remains
+
+
+def test_a_seed_that_meets_nothing_keeps_its_class_and_background_counts_outside_saliency():
+    label_HW = rule([np.s_[10:40, 10:40]], [(2, np.s_[70:76, 70:76]), (0, np.s_[30:60, 5:35])])
+    assert (label_HW[70:76, 70:76] == 2).all()
+    assert (label_HW[45:60, 5:35] == 0).all() and (label_HW[30:40, 10:35] == -1).all()
+
+
+def test_unseeded_saliency_is_ignored_unless_asked_for():
+    cues = all_cues()
+    blind = Cues(background=0, cam_CHW=np.zeros_like(cues.cam_CHW), saliency_HW=cues.saliency_HW)
+    assert not guide_labeller(photo(), tagged(), blind).confidence_HW.any()
+    exact = guide_labeller(photo(), tagged(), blind, unseeded_as_background=True)
+    assert (decide(tagged(), exact, ArgMax()).labels() == 0).all()
+
+
+def test_g2_on_the_drawn_photo_beats_g0():
+    _, g2 = agreed(tagged(), guide_labeller(photo(), tagged(), all_cues()))
+    chances = [agreed(tagged(), guide_labeller_g0(photo(), tagged(), all_cues(), seed=s))[1] for s in range(8)]
+    assert g2 > np.mean(chances)
+
+
+# Random walk
+
+
+def test_rows_of_the_walk_sum_to_one_and_stop_at_edges():
+    small = photo()[::2, ::2].transpose(2, 0, 1) / np.float32(255 * 0.05)
+    t_KK = transitions(small)
+    assert np.allclose(t_KK.sum(axis=1), 1) and t_KK.min() >= 0
+    start = np.zeros((1, H // 2, W // 2))
+    start[0, 10, 9] = 1  # in the disc
+    walked = walk(start, t_KK)[0]
+    of_disc = truth()[::2, ::2] == 1
+    assert walked[of_disc].mean() > 100 * walked[~of_disc].mean()
+
+
+# ScribbleSup
+
+
+def test_costs_of_segments():
+    candidates, segments_HW = scribbled(), all_cues().segments_HW
+    cost_KL = scribble_costs(candidates, segments_HW)
+    met = segments_HW[20, 18]
+    assert cost_KL[met, 1] == 0 and np.isinf(cost_KL[met, [0, 2]]).all()
+    assert np.allclose(cost_KL[segments_HW[12, 60]][[0, 1, 2]], np.log(3)) or cost_KL[segments_HW[12, 60], 0] == 0
+
+
+def test_neighbours_are_each_pair_once():
+    segments_HW = np.array([[0, 0, 1], [2, 2, 1]])
+    assert neighbours(segments_HW).tolist() == [[0, 1], [0, 2], [1, 2]]
+
+
+def test_scribblesup_spreads_the_scribbles():
+    share, right = agreed(scribbled(), scribblesup(photo(), scribbled(), Cues(segments_HW=all_cues().segments_HW)))
+    assert share == 1 and right > 0.9  # squares of four pixels can not follow the disc
+
+
+def test_a_step_respects_void():
+    candidates = Candidates.open(H, W, 3).mapped(lambda index_HW: np.where(np.arange(W) < 8, 0, index_HW))
+    assert candidates.facts == Facts()
+    evidence = scribblesup(photo(), candidates, all_cues())
+    assert not evidence.confidence_HW[:, :8].any()
