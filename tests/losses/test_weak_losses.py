@@ -1,0 +1,169 @@
+"""SEC, What's the Point, area shares, box tightness and consistency against their formulas, written out in loops."""
+
+from math import exp, log
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labels2masks.grid import Grid
+from labels2masks.labels import REGION, VOID_ROW, Candidates
+from labels2masks.losses import area_share_loss, box_tightness_loss, collate, consistency_loss, sec, whats_the_point
+
+N, C, h, w = 2, 4, 3, 5
+PRESENT = torch.tensor([[True, True, False, True], [True, False, True, False]])
+
+
+def scores(seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(N, C, h, w, generator=draw, dtype=torch.float64, requires_grad=True)
+
+
+def softmax(column):
+    total = sum(exp(v) for v in column)
+    return [exp(v) / total for v in column]
+
+
+def cells(scores_NChw):
+    """[n][cell][class] probabilities as plain floats."""
+    return [[softmax(s[:, y, x].tolist()) for y in range(h) for x in range(w)] for s in scores_NChw.detach()]
+
+
+def floored(p):
+    total = sum(v + 1e-4 for v in p)
+    return [(v + 1e-4) / total for v in p]
+
+
+def mean(pair):
+    total, count = pair
+    return float((total / count).detach())
+
+
+# SEC
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_rank_pooling_is_the_maximum_at_0_and_the_mean_at_1(values):
+    v = torch.tensor(values, dtype=torch.float64)
+    assert float(sec.rank_pooled(v, 0.0)) == pytest.approx(max(values))
+    assert float(sec.rank_pooled(v, 1.0)) == pytest.approx(float(np.mean(values)))
+    between = sum(0.9**j * x for j, x in enumerate(sorted(values, reverse=True))) / sum(
+        0.9**j for j in range(len(values))
+    )
+    assert float(sec.rank_pooled(v, 0.9)) == pytest.approx(between)
+
+
+def test_seed_loss_is_the_mean_over_a_photos_seeds():
+    seeds = torch.full((N, h, w), -1)
+    seeds[0, 0, 0], seeds[0, 2, 4], seeds[0, 1, 1] = 1, 3, 0
+    s = scores()
+    p = cells(s)
+    expected = -(log(floored(p[0][0])[1]) + log(floored(p[0][14])[3]) + log(floored(p[0][6])[0])) / 3
+    assert mean(sec.seed_loss(s, seeds)) == pytest.approx(expected)
+    assert float(sec.seed_loss(s, torch.full((N, h, w), -1))[1]) == 0
+
+
+def test_expand_loss_as_written():
+    s = scores()
+    expected = 0.0
+    for n, of_photo in enumerate(cells(s)):
+        f = [floored(p) for p in of_photo]
+
+        def pooled(c, d, f=f):
+            ranked = sorted((p[c] for p in f), reverse=True)
+            return sum(d**j * v for j, v in enumerate(ranked)) / sum(d**j for j in range(len(ranked)))
+
+        there = [c for c in range(1, C) if PRESENT[n, c]]
+        gone = [c for c in range(1, C) if not PRESENT[n, c]]
+        expected -= sum(log(pooled(c, 0.996)) for c in there) / len(there)
+        expected -= sum(log(1 - max(p[c] for p in f)) for c in gone) / len(gone)
+        expected -= log(pooled(0, 0.999))
+    assert mean(sec.expand_loss(s, PRESENT, 0)) == pytest.approx(expected / N)
+
+
+def test_constrain_loss_is_zero_at_its_aim_and_sends_nothing_to_the_crf():
+    s = scores()
+    q = sec.probabilities(s).detach().requires_grad_()
+    assert mean(sec.constrain_loss(s, q)) == pytest.approx(0, abs=1e-9)
+    total, _ = sec.constrain_loss(s, scores(1).softmax(1))
+    total.backward()
+    assert total > 0 and q.grad is None and s.grad.abs().sum() > 0
+
+
+# What's the Point
+
+
+def test_image_loss_as_written():
+    s = scores()
+    expected = 0.0
+    for n, p in enumerate(cells(s)):
+        best = [max(v[c] for v in p) for c in range(C)]
+        there = [c for c in range(C) if PRESENT[n, c]]
+        gone = [c for c in range(C) if not PRESENT[n, c]]
+        expected -= sum(log(best[c]) for c in there) / len(there) + sum(log(1 - best[c]) for c in gone) / len(gone)
+    assert mean(whats_the_point.image_loss(s, PRESENT)) == pytest.approx(expected / N)
+
+
+def test_point_and_objectness_loss_as_written():
+    s, clicks = scores(), torch.full((N, h, w), -1)
+    clicks[0, 0, 0], clicks[1, 2, 4] = 2, 1
+    p = cells(s)
+    weights = torch.full((N, h, w), 3.0, dtype=torch.float64)
+    weights[1] = 1
+    expected = -(3 * log(p[0][0][2]) + log(p[1][14][1])) / 4
+    assert mean(whats_the_point.point_loss(s, clicks, weights)) == pytest.approx(expected)
+    assert mean(whats_the_point.point_loss(s, clicks)) == pytest.approx(-(log(p[0][0][2]) + log(p[1][14][1])) / 2)
+    prior = torch.rand(N, h, w, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    free = [(n, i) for n in range(N) for i in range(h * w) if clicks[n].flatten()[i] < 0]
+    of = [(float(prior[n].flatten()[i]), p[n][i][0]) for n, i in free]
+    expected = -sum((1 - o) * log(b) + o * log(1 - b) for o, b in of) / len(of)
+    assert mean(whats_the_point.objectness_loss(s, prior, clicks, 0)) == pytest.approx(expected)
+
+
+# Shares, boxes, consistency
+
+
+def test_shares_as_written_and_best_where_they_hold():
+    s = scores()
+    p = cells(s)
+    means = [[float(np.mean([v[c] for v in of_photo])) for c in range(C)] for of_photo in p]
+    shares = torch.tensor([[0.5, 0.3, 0.0, 0.2], [float("nan"), 0.25, float("nan"), float("nan")]], dtype=torch.float64)
+    whole = sum(v * log(v / m) for v, m in zip([0.5, 0.3, 0.2], [means[0][i] for i in (0, 1, 3)], strict=True))
+    part = 0.25 * log(0.25 / means[1][1]) + 0.75 * log(0.75 / (1 - means[1][1]))
+    assert mean(area_share_loss(s, shares)) == pytest.approx((whole + part) / 2)
+    exact = torch.tensor(means, dtype=torch.float64)
+    assert mean(area_share_loss(s, exact)) == pytest.approx(0, abs=1e-9)
+    nothing = torch.full((N, C), float("nan"), dtype=torch.float64)
+    assert float(area_share_loss(s, nothing)[1]) == 0
+    assert torch.autograd.gradcheck(lambda x: area_share_loss(x, shares)[0], (scores(2),))
+
+
+def test_every_line_of_a_box_asks_for_its_class():
+    s = scores()
+    grid = Grid.square(4, 2.0)
+    boxes = [[({1, 2}, (4.0, 0.0, 16.0, 8.0))], [({3}, (3.0, 3.0, 3.5, 3.5))]]
+    total, count = box_tightness_loss(s, boxes, grid)
+    p = [[[sum(softmax(s[0, :, y, x].tolist())[1:3])] for x in range(1, 4)] for y in range(2)]
+    expected = -sum(log(max(v[0] for v in row)) for row in p)
+    expected -= sum(log(max(p[y][x][0] for y in range(2))) for x in range(3))
+    assert float(total) == pytest.approx(expected) and float(count) == 5
+
+
+def test_the_teacher_is_heard_where_it_is_sure_and_nothing_is_decided():
+    candidates = Candidates.open(h, w, C).state(np.s_[:, :2], np.array([True, True, False, False]), REGION, 1.0)
+    candidates = candidates.state(np.s_[:1, :], np.array([True, False, False, False]), REGION, 1.0)
+    candidates = candidates.mapped(lambda index_HW: np.where(np.arange(w) == w - 1, VOID_ROW, index_HW))
+    batch = collate([candidates])
+    teacher = torch.zeros(1, C, h, w)
+    teacher[:, 3] = 9  # sure of class 3, which is no candidate in the first two columns
+    teacher[:, 1, 1, 0] = 9
+    s = torch.randn(1, C, h, w, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    total, count = consistency_loss(s, teacher, batch)
+    assert float(count) == 2 * 4  # not the decided row, not the void column
+    heard = [(1, 0, 1), (1, 2, 3), (1, 3, 3), (2, 2, 3), (2, 3, 3)]
+    expected = -sum(float(s[0].log_softmax(0)[c, y, x]) for y, x, c in heard)
+    assert float(total) == pytest.approx(expected, rel=1e-5)
+    total.backward()
+    assert s.grad[0, :, 0].abs().sum() == 0 and s.grad[0, :, 1, 1].abs().sum() == 0
