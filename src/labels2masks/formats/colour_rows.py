@@ -8,6 +8,7 @@ label_colors.txt    64 128 64  Animal    CamVid as Cambridge published it
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 from ..classes import Colour
@@ -55,6 +56,7 @@ def _of_lines(text: str) -> list[tuple[int, list[str]]]:
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         parts = line.split(None, 3)
-        if parts and not parts[0].lower().startswith("r"):
+        heading = number == 1 and re.sub("[^a-z]", "", line.lower()).startswith("rgb")
+        if parts and not heading:
             found.append((number, [parts[3].strip(), *parts[:3]] if len(parts) == 4 else [""]))
     return found

@@ -3,26 +3,38 @@
 Photos lie in `images/`, or in the folder itself; masks in `masks/` (`labels/`, `annotations/`,
 `gt/`) under the photo's name, or beside it (`a.jpg` + `a.png`, `a.png` + `a_mask.png`).
 Classes come from classes.json, classes.txt or meta.json, else from the ids found in the
-masks. Splits come from `splits/*.txt`, from train.txt, val.txt and test.txt, or from
-folders of these names (`images/train/`, or `train/images/`).
+masks. Masks are indexed (grey values, palette indices, 16 bits), or RGB where a file gives the
+classes' colours: classes.json, class_dict.csv or label_colors.txt. Splits come from
+`splits/*.txt`, from train.txt, val.txt and test.txt, or from folders of these names
+(`images/train/`, `train/images/`, or `train/` with `train_labels/`).
+
+Written are `images/`, `masks/` as indexed PNG with a palette (16 bits where an id needs them),
+classes.json and `splits/*.txt`; a data set whose classes were chosen or merged, too.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..classes import Classes, Vocabulary
 from ..errors import DataError
+from ..files import write_atomically
 from ..labels import Mask
+from ..progress import track
 from .dataset import Dataset, Photo
 from .image import mask_palette, read_mask
+from .jsonl import write_mask
 from .listing import class_list, files_by_name, has_images, images_below, one_file_each, read_list, read_lists
+from .mask_files import MASKS, file_names, ids_in, mask_notes, write_lists
+from .written import Written, empty_folder, place_photo
 
 LAYOUT = "images/ + masks/, or photos with or without masks beside them"
-HOLDS = frozenset({"mask"})
+HOLDS = MASKS
 IMAGE_FOLDERS = ("images", "imgs", "image", "img", "photos")
 MASK_FOLDERS = ("masks", "mask", "labels", "annotations", "segmentation", "gt")
 MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_L")
@@ -55,12 +67,34 @@ def read(path: Path) -> Dataset:
     return Dataset(classes, photos, _splits(path, images), path, "folder")
 
 
+def write(data: Dataset, path: Path | str) -> Written:
+    """Raises UsageError where `path` holds something, DataError for broken masks."""
+    root = empty_folder(path)
+    notes = mask_notes(data, "folder")
+    names = file_names(data, notes)
+    classes = data.classes
+    if not classes.void_ids:  # 8 bits first; a void pixel must have an id that the list calls void
+        free = next(i for i in (*range(255, -1, -1), *range(256, 65536)) if i not in classes.file_ids)
+        classes = replace(classes, void_ids=frozenset({free}))
+    ids = dict(zip(classes.names, classes.file_ids, strict=True))
+    (root / "images").mkdir()
+    write_atomically(root / "classes.json", json.dumps(classes.to_json(), ensure_ascii=False, indent=1) + "\n")
+    for photo in track(data.photos, "writing photos"):
+        place_photo(photo, root / "images" / names[photo.name], notes)
+        ids_HW = ids_in(photo, ids, classes.void_id, notes)
+        if ids_HW is not None:
+            write_mask(root / "masks" / f"{names[photo.name]}.png", ids_HW, classes)
+    write_lists(data, names, root / "splits", notes)
+    return Written(root, notes.lines())
+
+
 def _parts(path: Path) -> list[tuple[str, Path, Path | None]]:
     """(prefix of the names, photos, masks): one part, or one for each of train/, val/ and test/."""
     parts = [
         (f"{s}/", images, _below(path / s, MASK_FOLDERS)) for s in SPLITS if (images := _below(path / s, IMAGE_FOLDERS))
     ]
-    return parts or [("", _below(path, IMAGE_FOLDERS) or path, _below(path, MASK_FOLDERS))]
+    beside = [(f"{s}/", path / s, path / f"{s}_labels") for s in SPLITS if (path / f"{s}_labels").is_dir()]
+    return parts or beside or [("", _below(path, IMAGE_FOLDERS) or path, _below(path, MASK_FOLDERS))]
 
 
 def _below(path: Path, names: tuple[str, ...]) -> Path | None:

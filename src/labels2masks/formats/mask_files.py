@@ -6,7 +6,7 @@ Legend: H, W = pixels.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def file_names(data: Dataset, notes: Notes, flat: bool = False) -> dict[str, str
     made: dict[str, str] = {}
     taken: dict[str, int] = {}
     for photo in data.photos:
-        parts = [_clean(part) for part in photo.name.split("/") if part not in ("", ".", "..")]
+        parts = [plain_name(part) for part in photo.name.split("/") if part not in ("", ".", "..")]
         plain = name = ("__" if flat else "/").join(parts) or "photo"
         while name.lower() in taken:  # two files on this disk may be one on another
             taken[plain.lower()] += 1
@@ -61,7 +61,7 @@ def file_names(data: Dataset, notes: Notes, flat: bool = False) -> dict[str, str
     return made
 
 
-def _clean(part: str) -> str:
+def plain_name(part: str) -> str:
     """A file name on every system, and none that is hidden."""
     part = re.sub(r'[\x00-\x1f\x7f\\:*?"<>|]', "_", part).strip()
     return re.sub(r"^\.", "_", part) or "_"
@@ -70,14 +70,18 @@ def _clean(part: str) -> str:
 def write_lists(data: Dataset, names: Mapping[str, str], folder: Path, notes: Notes) -> None:
     """`<split>.txt` with a photo a line for every split that has photos."""
     for split, photos in data.splits.items():
-        lines = [names[photo] for photo in photos if photo in names]
-        if not lines:
-            notes.add("empty splits", f"split {split!r}")
-            continue
-        stem = _clean(split.replace("/", "__"))
-        if stem != split:
-            notes.add("split names that are no file names are changed", f"split {split!r}, now {stem!r}")
-        write_atomically(folder / f"{stem}.txt", "".join(f"{line}\n" for line in lines))
+        write_list(split, [names[photo] for photo in photos if photo in names], folder, notes)
+
+
+def write_list(split: str, lines: Sequence[str], folder: Path, notes: Notes) -> None:
+    """The list of one split; an empty one is not written but noted."""
+    stem = plain_name(split.replace("/", "__"))
+    if not lines:
+        notes.add("empty splits", f"split {split!r}")
+        return
+    if stem != split:
+        notes.add("split names that are no file names are changed", f"split {split!r}, now {stem!r}")
+    write_atomically(folder / f"{stem}.txt", "".join(f"{line}\n" for line in lines))
 
 
 def one_split_each(data: Dataset, known: Mapping[str, str], name: str, notes: Notes) -> dict[str, str]:

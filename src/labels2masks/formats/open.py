@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
-from . import camvid, folder, jsonl, voc
+from . import ade20k, camvid, cityscapes, folder, jsonl, label_studio, sbd, voc
 from .dataset import Dataset
 from .image import Levels
 
-READERS = (jsonl, voc, camvid, folder)
+READERS = (jsonl, label_studio, voc, sbd, cityscapes, ade20k, camvid, folder)
 """In the order in which they are asked; `folder` is the least demanding and comes last."""
 
 

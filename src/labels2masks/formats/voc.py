@@ -1,28 +1,35 @@
 """PASCAL VOC: JPEGImages, SegmentationClass, Annotations (XML boxes), ImageSets (splits and tags).
 
-Everett et al. 2015, "The PASCAL Visual Object Classes Challenge: A Retrospective". A photo
+Everingham et al. 2015, "The PASCAL Visual Object Classes Challenge: A Retrospective". A photo
 without a mask is a photo with its other labels. In the XML every object of every class
-has its box, difficult ones included, so the boxes are complete. Boxes count pixels from 1
-and include the last one: (1, 1, 2, 2) covers [0, 2) x [0, 2).
+has its box, difficult ones included, so the boxes are complete unless one is damaged.
+SegmentationObject is not read: objects of one class are not told apart here.
 
 Other data sets use the same folders with their own class list: classes.json, classes.txt
-or meta.json.
+or meta.json. Written are masks as indexed PNG with 255 = void, boxes to a thousandth of a
+pixel, and tags; a split goes into ImageSets/Segmentation where all its photos have masks.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import parse
 
 from ..classes import Classes, Colour, Vocabulary
-from ..errors import DataError
-from ..labels import Box, Boxes, Label, Mask, Tags
+from ..errors import DataError, UsageError
+from ..files import write_atomically
+from ..labels import Box, Boxes, Label, Mask
+from ..progress import track
 from .dataset import Dataset, Photo
-from .listing import class_list, images_below, made_classes, read_list, read_lists, read_text
+from .jsonl import write_mask
+from .listing import class_list, images_below, made_classes, read_list, read_lists
+from .mask_files import file_names, ids_in, mask_notes, write_list
+from .notes import Notes
+from .voc_tags import is_of_tags, read_tags, write_tags
+from .voc_xml import Annotation, annotation, boxes_of, read_annotation
+from .written import Written, empty_folder, labels_of, place_photo, same_source, size_of
 
 LAYOUT = "JPEGImages/ with SegmentationClass/, Annotations/ or ImageSets/"
 HOLDS = frozenset({"tags", "boxes", "mask"})
@@ -63,22 +70,72 @@ def read(path: Path) -> Dataset:
     images = images_below(root / "JPEGImages")
     mask_folder = next((root / f for f in MASK_FOLDERS if (root / f).is_dir()), None)
     masks = images_below(mask_folder) if mask_folder else {}
-    objects = {name: _objects(f) for name in images if (f := root / "Annotations" / f"{name}.xml").is_file()}
-    classes = _class_list(root, objects.values())
-    tags = _tags(root / "ImageSets" / "Main", classes, images)
-    everything = frozenset(classes.foreground)
+    found = {name: read_annotation(f) for name in images if (f := root / "Annotations" / f"{name}.xml").is_file()}
+    classes = _class_list(root, found.values())
+    tags = read_tags(root / "ImageSets" / "Main", classes, images)
+    notes = Notes()
     vocabulary = Vocabulary.same(classes)
     photos = []
     for name, image in images.items():
         labels: list[Label] = []
         if name in tags:
             labels.append(tags[name])
-        if name in objects:
-            labels.append(Boxes(objects[name], complete=everything))
+        if name in found:
+            labels += boxes_of(found[name], image, classes.foreground, notes, f"photo {name!r}")
         if name in masks:
             labels.append(Mask(masks[name]))
         photos.append(Photo(name, image, tuple(labels), vocabulary))
-    return Dataset(classes, tuple(photos), _splits(root, images, classes), root, "voc")
+    return Dataset(classes, tuple(photos), _splits(root, images), root, "voc", notes.lines())
+
+
+def write(data: Dataset, path: Path | str) -> Written:
+    """Raises UsageError where `path` holds something, classes were chosen or are more than 255, DataError for masks."""
+    same_source(data, "voc")
+    classes = eight_bits(data.classes, "voc")
+    root = empty_folder(path)
+    notes = mask_notes(data, "voc", HOLDS)
+    names = file_names(data, notes)
+    ids = dict(zip(classes.names, classes.file_ids, strict=True))
+    for folder in ("JPEGImages", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    write_class_list(classes, root)
+    for photo in track(data.photos, "writing photos"):
+        name, where = names[photo.name], f"photo {photo.name!r}"
+        file = place_photo(photo, root / "JPEGImages" / name, notes)
+        if file.suffix not in (".jpg", ".jpeg"):
+            notes.add("photos that are no JPEG keep their format: VOC's own programs look for .jpg", where)
+        ids_HW = ids_in(photo, ids, classes.void_id, notes)
+        if ids_HW is not None:
+            write_mask(root / "SegmentationClass" / f"{name}.png", ids_HW, classes)
+        if labels_of(photo, Boxes):
+            xml = annotation(file.name, size_of(photo), _writable_boxes(photo, classes, notes))
+            write_atomically(root / "Annotations" / f"{name}.xml", xml)
+    write_tags(data, names, root / "ImageSets" / "Main", notes)
+    masked = {photo.name for photo in data.photos if photo.has_mask}
+    for split, photos in data.splits.items():
+        plain = split.removeprefix("Main/")
+        of_masks = plain == split and (f"Main/{split}" in data.splits or masked.issuperset(photos))
+        lists = root / "ImageSets" / ("Segmentation" if of_masks else "Main")
+        write_list(plain, [names[n] for n in photos if n in names], lists, notes)
+    return Written(root, notes.lines())
+
+
+def eight_bits(classes: Classes, name: str) -> Classes:
+    """VOC's own list where the names are VOC's, else the classes with ids below 255; 255 is void.
+
+    Raises UsageError where there are more than 255.
+    """
+    if len(classes) > 255:
+        raise UsageError(f"{len(classes)} classes: masks of {name} hold 255; convert --to folder, which has 16 bits")
+    if classes.names == NAMES and not classes.groups:
+        return CLASSES
+    ids = classes.file_ids if max(classes.file_ids) < 255 else tuple(range(len(classes)))
+    return replace(classes, file_ids=ids, void_ids=frozenset({255}))
+
+
+def write_class_list(classes: Classes, root: Path) -> None:
+    if classes != CLASSES:
+        write_atomically(root / "classes.json", json.dumps(classes.to_json(), ensure_ascii=False, indent=1) + "\n")
 
 
 def _roots(path: Path) -> list[Path]:
@@ -93,9 +150,9 @@ def _roots(path: Path) -> list[Path]:
     return found
 
 
-def _class_list(root: Path, objects: Iterable[tuple[Box, ...]]) -> Classes:
+def _class_list(root: Path, annotations: Iterable[Annotation]) -> Classes:
     classes, source = class_list(root)
-    boxed = {box.name for boxes in objects for box in boxes}
+    boxed = {name for found in annotations for name, _ in found.objects if name}
     if classes is None:
         foreign = sorted(boxed - set(NAMES))
         if not foreign:
@@ -114,62 +171,31 @@ def _class_list(root: Path, objects: Iterable[tuple[Box, ...]]) -> Classes:
     return classes
 
 
-def _objects(path: Path) -> tuple[Box, ...]:
-    """The boxes of one XML file; parts of objects are left out."""
-    try:
-        root = parse(path).getroot()
-    except (ParseError, DefusedXmlException, ValueError, OSError) as error:
-        raise DataError(
-            f"{path}: not a readable VOC annotation ({type(error).__name__}: {error}); export it again"
-        ) from error
-    return tuple(_box(path, item) for item in root.iter("object"))
+def _writable_boxes(photo: Photo, classes: Classes, notes: Notes) -> list[Box]:
+    """The boxes that VOC's XML can say; what it can not is noted."""
+    where = f"photo {photo.name!r}"
+    kept: list[Box] = []
+    for label in labels_of(photo, Boxes):
+        assert isinstance(label, Boxes)
+        if not label.complete.issuperset(classes.foreground):
+            notes.add("that boxes are not of all objects: who reads voc takes them to be", where)
+        for box in label.marks:
+            if box.name not in classes.names or box.name != box.name.strip() or not box.name.isprintable():
+                notes.add("boxes of groups, and of names that XML can not hold", where)
+                continue
+            if not box.is_upright:
+                notes.add("the rotation of boxes: their upright hull is written", where)
+            if box.extremes:
+                notes.add("extreme clicks of boxes", where)
+            kept.append(box)
+    return kept
 
 
-def _box(path: Path, item: Element) -> Box:
-    name = (item.findtext("name") or "").strip()
-    try:
-        x0, y0, x1, y1 = (float(item.findtext(f"bndbox/{k}") or "") for k in ("xmin", "ymin", "xmax", "ymax"))
-    except ValueError:
-        raise DataError(f"{path}: the box of {name!r} needs the numbers xmin, ymin, xmax, ymax") from None
-    if not name or not (x0 <= x1 and y0 <= y1):
-        raise DataError(
-            f"{path}: the box {x0:g}, {y0:g}, {x1:g}, {y1:g} of {name!r} is empty or has no name; correct it"
-        )
-    return Box.upright(name, x0 - 1, y0 - 1, x1, y1)
-
-
-def _tags(folder: Path, classes: Classes, images: Mapping[str, Path]) -> dict[str, Tags]:
-    """Tags from `class_split.txt`: 1 = present, 0 = present but hard to see, -1 = absent."""
-    present: dict[str, set[str]] = {}
-    absent: dict[str, set[str]] = {}
-    for name in classes.foreground:
-        for path in sorted(folder.glob(f"{name}_*.txt")):
-            for number, line in enumerate(read_text(path).splitlines(), 1):
-                parts = line.split()
-                if not parts:
-                    continue
-                if len(parts) != 2 or parts[1] not in ("-1", "0", "1"):
-                    raise DataError(f"{path}, line {number}: {line.strip()!r}; expected a photo name and -1, 0 or 1")
-                if parts[0] in images:
-                    (absent if parts[1] == "-1" else present).setdefault(parts[0], set()).add(name)
-    return {
-        name: Tags(
-            frozenset(present.get(name, ())),
-            frozenset(absent.get(name, ())) - frozenset(present.get(name, ())),
-            frozenset(present.get(name, ())) | frozenset(absent.get(name, ())),
-        )
-        for name in images
-        if name in present or name in absent
-    }
-
-
-def _splits(root: Path, images: Mapping[str, Path], classes: Classes) -> dict[str, tuple[str, ...]]:
+def _splits(root: Path, images: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
     """The lists of ImageSets/Segmentation; those of ImageSets/Main too, as `Main/name` where the name is taken."""
     splits = read_lists(root / "ImageSets" / "Segmentation", images, "JPEGImages/")
-    main = root / "ImageSets" / "Main"
-    of_classes = {f.stem for name in classes.names for f in main.glob(f"{name}_*.txt")}
-    for path in sorted(main.glob("*.txt")):
-        if path.stem not in of_classes and "_" not in path.stem:
+    for path in sorted((root / "ImageSets" / "Main").glob("*.txt")):
+        if not is_of_tags(path):
             name = f"Main/{path.stem}" if path.stem in splits else path.stem
             splits[name] = read_list(path, images, "JPEGImages/")
     return splits
