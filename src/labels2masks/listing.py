@@ -72,15 +72,11 @@ def _formats() -> Rows:
     ]
 
 
-def _none() -> Rows:
-    return []
-
-
 KINDS: dict[str, Callable[[], Rows]] = {
     "networks": _of("networks"),
     "encoders": _of("encoders"),
     "recipes": _of("recipes"),
     "steps": _of("narrowing"),
-    "cues": _none,
+    "cues": _of("cues"),
     "formats": _formats,
 }

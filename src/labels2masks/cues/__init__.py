@@ -1,0 +1,23 @@
+"""Image -> hints: what stands out, what belongs together, where a classifier looked. Steps read them from `Cues`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+CUES = {
+    "threshold": ("cues.threshold:threshold_saliency", "Otsu 1979 and others", "nothing"),
+    "spectral_residual": ("cues.saliency:spectral_residual", "Hou and Zhang 2007", "nothing"),
+    "boundary_connectivity": ("cues.saliency:boundary_connectivity", "Zhu et al. 2014", "nothing"),
+    "slic": ("cues.superpixels:slic", "Achanta et al. 2012", "nothing"),
+    "felzenszwalb": ("cues.superpixels:felzenszwalb", "Felzenszwalb and Huttenlocher 2004", "nothing"),
+    "selective_search": ("cues.proposals:selective_search", "Uijlings et al. 2013", "nothing"),
+    "class_maps": ("cues.cam:class_maps", "CAM, Zhou et al. 2016", "tags"),
+    "layer_cam": ("cues.cam:layer_cam", "Jiang et al. 2021", "a classifier"),
+}
+"""Name -> (where, paper, what it learns from)."""
+
+
+def available() -> list[Mapping[str, Any]]:
+    """One {"name", "paper", "learns_from"} a cue."""
+    return [{"name": name, "paper": paper, "learns_from": needs} for name, (_, paper, needs) in CUES.items()]
