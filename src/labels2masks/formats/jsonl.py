@@ -97,10 +97,7 @@ def write(data: Dataset, path: Path | str) -> Written:
     written as PNG into `masks/` beside it. Raises UsageError where photos and
     file have no folder in common (two drives) or the file exists.
     """
-    file = Path(path)
-    file = file if file.suffix == ".jsonl" else file / FILE_NAME
-    if file.exists():
-        raise UsageError(f"{file} exists already: name another file, or remove it first")
+    file = free_file(path)
     folder = file.absolute().parent
     photos = [_with_files(p, data.classes, folder) for p in data.photos]
     used = [os.path.abspath(p.image) for p in photos]
@@ -133,6 +130,15 @@ def write(data: Dataset, path: Path | str) -> Written:
             out.write(_line(value))
 
     return Written(write_atomically(file, lines))
+
+
+def free_file(path: Path | str) -> Path:
+    """The label file that is written at `path`, the file or its folder. UsageError where it exists."""
+    file = Path(path)
+    file = file if file.suffix == ".jsonl" else file / FILE_NAME
+    if file.exists():
+        raise UsageError(f"{file} exists already: name another file, or remove it first")
+    return file
 
 
 def _file(path: Path) -> Path:

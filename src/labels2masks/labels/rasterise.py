@@ -62,12 +62,12 @@ def rasterise(
     for box in (b for x in labels if isinstance(x, Boxes) for b in x.marks if b.extremes):
         if (set_C := _set(vocabulary, box.name)).any():
             for x, y in box.extremes:
-                made = made.state(_ink_region(Point(box.name, x, y), height, width), set_C, INK, TRUST[INK])
+                made = made.state(ink_region(Point(box.name, x, y), height, width), set_C, INK, TRUST[INK])
     for ink in (x for x in labels if isinstance(x, Points | Scribbles)):
         for mark in ink.marks:
             set_C = _all_but(vocabulary, mark.name) if mark.negative else _set(vocabulary, mark.name)
             if set_C.any():
-                made = made.state(_ink_region(mark, height, width), set_C, INK, TRUST[INK])
+                made = made.state(ink_region(mark, height, width), set_C, INK, TRUST[INK])
     if outside_HW is not None:
         made = replace(made, index_HW=np.where(outside_HW, np.int32(VOID_ROW), made.index_HW))
     return replace(made, facts=facts if whole else Facts(boxes=facts.boxes, complete=facts.complete))
@@ -322,7 +322,7 @@ def _table_of_masks(vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray, np.
     return row_of_id, np.stack(sets), source_K, trust_K
 
 
-def _ink_region(mark: Point | Stroke, height: int, width: int) -> np.ndarray:
+def ink_region(mark: Point | Stroke, height: int, width: int) -> np.ndarray:
     """bool HW: the pixels that a click or stroke speaks for."""
     canvas_HW = np.zeros((height, width), np.uint8)
     xy = ((mark.x, mark.y),) if isinstance(mark, Point) else mark.xy
