@@ -35,7 +35,7 @@ from ..evaluation import Confusion, PerPhoto, protocol_card
 from ..evaluation.evaluate import truth_mask
 from ..formats.dataset import Dataset, Photo
 from ..formats.image import read_image
-from ..networks.saved import load_network, save_network
+from ..networks.saved import FILE, load_network, save_network
 from ..prediction import predict_confidence, predict_confusion
 from ..prediction.views import Views
 from ..progress import duration, status, track
@@ -276,20 +276,28 @@ def _score_by_folds(data: Dataset, plan: Plan, folder: Path, say: Say) -> PerPho
     """All photos, each predicted by a network that never saw it."""
     scored = PerPhoto(data.classes)
     for k, aside in enumerate(plan.fold_names):
-        place = folder / "folds" / str(k)
-        rest = [n for n in plan.train if n not in set(aside)]
-        inner = plan.model_copy(update={"train": rest, "val": [], "settings": _of_fold(plan.settings, k, aside)})
-        say(f"fold {k + 1} of {len(plan.fold_names)}: {len(inner.train)} photos, scored on the other {len(aside)}")
-        done = place / "model.safetensors"
-        if done.exists():
-            network, _ = load_network(done)
-        else:
-            network, _ = _trained(data.subset(inner.train).photos, data, inner, place, say)
-            processes.from_main(lambda: save_network(done, network, _header(inner, {})))  # noqa: B023
+        inner = plan.model_copy(update={"settings": _of_fold(plan.settings, k, aside)})
+        rest = len(plan.train) - len(aside)
+        say(f"fold {k + 1} of {len(plan.fold_names)}: {rest} photos, scored on the other {len(aside)}")
+        network = trained_without(aside, data, inner, folder / "folds" / str(k), say)
         if processes.accelerator().is_main_process:
-            shutil.rmtree(place / "checkpoints", ignore_errors=True)
             _leave_out(folder, _add(scored, network, data.subset(aside), plan.settings.inference))
     return scored
+
+
+def trained_without(aside: Iterable[str], data: Dataset, plan: Plan, place: Path, say: Say) -> nn.Module:
+    """A network trained by the plan on all of its photos but those; kept in `place`, and gone on with after a kill."""
+    left_out = set(aside)
+    inner = plan.model_copy(update={"train": [n for n in plan.train if n not in left_out], "val": []})
+    done = place / FILE
+    if done.exists():
+        network, _ = load_network(done)
+    else:
+        network, _ = _trained(data.subset(inner.train).photos, data, inner, place, say)
+        processes.from_main(lambda: save_network(done, network, _header(inner, {})))
+    if processes.accelerator().is_main_process:
+        shutil.rmtree(place / "checkpoints", ignore_errors=True)
+    return network
 
 
 def _of_fold(s: Settings, k: int, aside: Sequence[str]) -> Settings:
