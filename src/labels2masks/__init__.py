@@ -24,6 +24,7 @@ _NAMES = {
     "open": "formats.open:open_dataset",
     "check": "report.check:check",
     "convert": "formats.convert:convert",
+    "simulate": "formats.simulated:simulate",
     "train": "recipes:train",
     "predict": "prediction.predict:predict",
     "evaluate": "evaluation.evaluate:evaluate",

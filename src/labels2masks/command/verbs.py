@@ -333,6 +333,34 @@ def convert(
 
 
 @app.command()
+def simulate(
+    data: Data,
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="The label file to write, or its folder.")],
+    kind: Annotated[str, typer.Option("--kind", metavar="tags|points|scribbles|boxes|extreme|shares|block")],
+    split: Annotated[
+        list[str] | None, typer.Option("--split", metavar="SPLIT", help="Only these photos; may be repeated.")
+    ] = None,
+    noise: Annotated[bool, typer.Option("--noise", help="With mistakes as people were measured to make them.")] = False,
+    seed: Seed = 0,
+    length: Annotated[
+        float | None, typer.Option("--length", metavar="L", help="Of strokes: share of the way from tip to tip.")
+    ] = None,
+    per: Annotated[str, typer.Option("--per", metavar="class|object", help="Clicks and strokes.")] = "class",
+    seconds: Annotated[
+        str | None, typer.Option("--seconds", metavar="2016|today|FILE.json", help="A mark's, written into the labels.")
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Full masks to cheaper labels, as a person would have given them, and what they cost."""
+    options = given(split=split, noise=noise, length=length, seconds=seconds)
+    made = l2m.simulate(data, destination, kind, seed=seed, per=per, **options)
+    from ..formats.simulated import simulated_text
+
+    tell(vars(made), json, simulated_text(made))
+
+
+@app.command()
 def doctor(json: Json = False, debug: Debug = False) -> None:
     """What this machine has, what is missing, and the remedy."""
     from ..diagnosis import report

@@ -99,6 +99,24 @@ def simulate(
     return Simulated(written.path, len(wanted) - len(kept), spent, before, tuple(kept))
 
 
+def simulated_text(made: Simulated) -> str:
+    """What was written and what it costs, a line for each table of seconds."""
+    lines = [f"written: {made.path}, {made.photos} photos with cheaper labels"]
+    if made.left_as_they_were:
+        first = made.left_as_they_were[0]
+        lines.append(f"left as they were: {len(made.left_as_they_were)} photos without a mask, the first: {first}")
+    for name, spent in made.seconds.items():
+        masks = made.mask_seconds[name]
+        lines.append(f"at the seconds of {name}: {_time(spent)} of a person's time; as masks {_time(masks)}")
+    return "\n".join(lines)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def _outlined(photo: Photo) -> tuple[Region, ...]:
     """The objects of a photo where its labels know them one by one."""
     return tuple(r for x in photo.labels if isinstance(x, Regions) for r in x.marks)

@@ -79,14 +79,14 @@ def read_seconds(name: Path | str) -> SecondsTable:
     path = Path(name)
     if not path.is_file():
         raise UsageError(
-            f"no table of seconds {str(name)!r}: give 2016, today, or a JSON file such as {{'boxes': 9.5}}"
+            f'no table of seconds {str(name)!r}: give 2016, today, or a JSON file such as {{"boxes": 9.5}}'
         )
     try:
         measured = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(measured, dict):
-        raise DataError(f"{path}: expected an object from kind to seconds a mark, such as {{'boxes': 9.5}}")
+        raise DataError(f'{path}: expected an object from kind to seconds a mark, such as {{"boxes": 9.5}}')
     for key, value in measured.items():
         if key not in PER_MARK:
             raise DataError(f"{path}: unknown kind {key!r}{did_you_mean(key, PER_MARK)}")
