@@ -72,6 +72,7 @@ labels = st.one_of(
         st.none(),
         seconds,
         st.none() | st.dictionaries(st.integers(0, 2**24 - 1), st.integers(0, 65535), max_size=2),
+        st.none() | st.dictionaries(st.integers(0, 65535), st.frozensets(names, min_size=1), max_size=2),
     ),
 )  # fmt: skip
 

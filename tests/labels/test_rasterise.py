@@ -134,6 +134,20 @@ def test_an_outline_of_a_class_chosen_away_is_void():
     assert set_at(made, 3, 3) == set() and set_at(made, 6, 6) == {1} and set_at(made, 15, 15) == {0}
 
 
+def test_a_mask_may_leave_several_classes_and_is_no_truth_then():
+    inferred = Mask(
+        ids_HW=np.where(np.arange(W) < 9, 200, 1) * np.ones((H, 1), int), sets={200: frozenset({"cat", "dog"})}
+    )
+    made = drawn(inferred)
+    assert set_at(made, 3, 3) == {CAT, DOG} and set_at(made, 3, 20) == {CAT}
+    assert not is_mask(inferred, CLASSES) and not is_mask(Mask(sets={}), CLASSES)
+    chosen, meaning = choose(CLASSES, ["cat"])
+    without_dog = drawn(inferred, vocabulary=Vocabulary(CLASSES, chosen, meaning))
+    assert set_at(without_dog, 3, 3) == set() and set_at(without_dog, 3, 20) == {1}
+    with pytest.raises(DataError, match="ids 200"):
+        drawn(Mask(ids_HW=inferred.ids_HW))
+
+
 def test_extreme_clicks_are_on_the_object():
     box = Box("cat", Box.upright("cat", 5, 5, 20, 15).corners, ((5, 10), (10, 5), (20, 10), (10, 15)))
     made = drawn(Boxes((box,), THINGS))

@@ -33,7 +33,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "scribbles": ("marks", "complete"),
     "boxes": ("marks", "complete"),
     "regions": ("marks", "complete"),
-    "mask": ("path", "segments"),
+    "mask": ("path", "segments", "sets"),
     "shares": ("shares", "complete"),
 }
 """What an object of each kind may hold beside `kind` and `seconds`."""
@@ -135,6 +135,8 @@ def label_to_json(label: Label, path_text: Callable[[Path], str]) -> dict[str, A
         made["path"] = path_text(label.path)
         if label.segments is not None:
             made["segments"] = {str(segment): i for segment, i in sorted(label.segments.items())}
+        if label.sets is not None:
+            made["sets"] = {str(i): sorted(names) for i, names in sorted(label.sets.items())}
     elif isinstance(label, AreaShares):
         made["shares"] = {name: float(share) for name, share in label.shares.items()}
     else:
@@ -179,7 +181,7 @@ def label_from_json(field: Field, source: Classes, path_of: Callable[[Field], Pa
     if seconds is not None and seconds < 0:
         raise field.at("seconds").fail("0 or more")
     if kind == "mask":
-        return Mask(path_of(field.at("path")), seconds=seconds, segments=_segments(field))
+        return Mask(path_of(field.at("path")), seconds=seconds, segments=_segments(field), sets=_sets(field, source))
     complete = _names(field, "complete", source)
     if kind == "tags":
         return Tags(_names(field, "present", source), _names(field, "absent", source), complete, seconds)
@@ -201,12 +203,25 @@ def label_from_json(field: Field, source: Classes, path_of: Callable[[Field], Pa
 def _segments(field: Field) -> dict[int, int] | None:
     if "segments" not in field:
         return None
+    return {_number(segment, value, 2**24): value.whole() for segment, value in field.pairs("segments")}
+
+
+def _sets(field: Field, source: Classes) -> dict[int, frozenset[str]] | None:
+    if "sets" not in field:
+        return None
     made = {}
-    for segment, file_id in field.pairs("segments"):
-        if not segment.isdecimal() or int(segment) >= 2**24:
-            raise DataError(f"{file_id.where}: a segment is a whole number below 2^24, as text")
-        made[int(segment)] = file_id.whole()
+    for text, value in field.pairs("sets"):
+        names = frozenset(_known(name.text(), name, source) for name in value.items())
+        if not names:
+            raise value.fail("at least one class")
+        made[_number(text, value, 2**16)] = names
     return made
+
+
+def _number(text: str, value: Field, beyond: int) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and int(text) < beyond):
+        raise DataError(f"{value.where}: {text!r}; expected a whole number below {beyond}, as text")
+    return int(text)
 
 
 def _known(name: str, field: Field, source: Classes) -> str:

@@ -149,12 +149,15 @@ class Mask:
     An id in the source's `void_ids` states nothing. A mask is complete by definition.
     segments: for a panoptic PNG, in which a pixel's segment is red + 256 green + 65536 blue: segment -> file id;
         a segment that is not among them is void.
+    sets: ids that stand for several classes, "one of these": what a narrowing step left undecided. A mask that has any,
+        even an empty table, is an inference from other labels and never the truth to score against.
     """
 
     path: Path | None = None
     ids_HW: np.ndarray | None = field(default=None, compare=False)
     seconds: float | None = None
     segments: Mapping[int, int] | None = None
+    sets: Mapping[int, frozenset[str]] | None = None
 
 
 @dataclass(frozen=True)

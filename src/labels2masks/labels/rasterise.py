@@ -194,9 +194,9 @@ def _painted(regions: Regions, values: Mapping[str, int], ground: int, height: i
 
 
 def is_mask(label: Label, source: Classes) -> bool:
-    """Does the label say of every pixel what it is: a mask, or outlines of all objects of all classes?"""
+    """Does a person say of every pixel what it is: a mask, or outlines of all objects of all classes?"""
     if not isinstance(label, Regions):
-        return isinstance(label, Mask)
+        return isinstance(label, Mask) and label.sets is None
     promised = frozenset().union(*(source.members(n) for n in label.complete))
     return promised.issuperset(source.foreground) and all(m.name in source.names for m in label.marks)
 
@@ -242,7 +242,7 @@ def _filled(
 
 def _masks(made: Candidates, masks: Sequence[Mask], vocabulary: Vocabulary) -> Candidates:
     """One statement per id; pixels that are void in every mask become row 0 whatever tags and boxes said."""
-    if len(masks) == 1 and len(made.sets_KC) == 2:
+    if len(masks) == 1 and len(made.sets_KC) == 2 and not masks[0].sets:
         return _mask_alone(made, masks[0], vocabulary)
     stated = [_sets_of_ids(mask, made.index_HW.shape, vocabulary) for mask in masks]
     void_HW = np.ones(made.index_HW.shape, bool)
@@ -261,7 +261,7 @@ def _sets_of_ids(
     """(ids_HW, id -> bool C for the ids that occur and state something). DataError for a wrong size, unknown ids."""
     ids_HW, source = check_size(mask, shape), vocabulary.source
     ids = set(np.flatnonzero(np.bincount(np.add(ids_HW, 1, dtype=np.intp).ravel())[1:]).tolist())
-    unknown = sorted(ids - set(source.file_ids) - source.void_ids)
+    unknown = sorted(ids - set(source.file_ids) - source.void_ids - set(mask.sets or ()))
     if unknown:
         known = sorted(set(source.file_ids) | source.void_ids)
         shown = ", ".join(map(str, unknown[:8])) + (", ..." if len(unknown) > 8 else "")
@@ -270,6 +270,10 @@ def _sets_of_ids(
             f"{', '.join(map(str, known[:40]))}: name them in the class list, or map them to void"
         )
     sets = {i: _set(vocabulary, n) for n, i in zip(source.names, source.file_ids, strict=True) if i in ids}
+    for i, names in (mask.sets or {}).items():
+        parts = [_set(vocabulary, n) for n in names]
+        # One void member, and the pixel may be what nobody asks about.
+        sets[i] = np.logical_or.reduce(parts) if all(p.any() for p in parts) else np.zeros(len(vocabulary.target), bool)
     return ids_HW, {i: set_C for i, set_C in sets.items() if set_C.any()}
 
 

@@ -94,7 +94,8 @@ def _check_mask(mask: Mask, photo: Photo, size: tuple[int, int] | None) -> None:
             + ("the photo's EXIF turns it and the mask was drawn on the unturned one: turn the mask" if turned else "")
             + ("" if turned else "export it at the photo's size")
         )
-    unknown = sorted(set(np.unique(ids_HW).tolist()) - set(source.file_ids) - source.void_ids)
+    known = {*source.file_ids, *source.void_ids, *(mask.sets or ())}
+    unknown = sorted(set(np.unique(ids_HW).tolist()) - known)
     unknown = [i for i in unknown if i >= 0]
     if unknown:
         many = (
