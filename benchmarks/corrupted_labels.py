@@ -39,7 +39,7 @@ class Mistake:
 
 
 def corrupted(data: l2m.Dataset, share: float, seed: int) -> tuple[l2m.Dataset, list[Mistake], int]:
-    """(the data set with mistakes in its masks, the mistakes, objects in all). Masks of the result are in memory."""
+    """(the data set with mistakes in its masks, without splits; the mistakes; objects in all). Masks are in memory."""
     rng = np.random.default_rng(seed)
     index = {p.name: truth_mask(p, *image_size(p.image)) for p in data}
     background = data.classes.index(data.classes.background) if data.classes.background else -1
@@ -60,7 +60,7 @@ def corrupted(data: l2m.Dataset, share: float, seed: int) -> tuple[l2m.Dataset, 
             taken.add(name)
             mistakes.append(Mistake(name, left.pop(), where_HW | now_HW))
     photos = tuple(_with_mask(p, index[p.name]) for p in data)
-    return replace(data, photos=photos), mistakes, len(objects)
+    return replace(data, photos=photos, splits={}), mistakes, len(objects)
 
 
 def _objects(index_HW: np.ndarray, background: int) -> list[np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,3 +77,14 @@ def reason(found: Found, classes: Classes) -> str:
         "share": f"the share of {given} is given as {own}, the model sees {other}",
     }
     return said[d.what]
+
+
+def review_text(result: Mapping[str, Any]) -> str:
+    """What a review found, as plain text for a terminal."""
+    lines = [f"{result['photos']} photos reviewed, {result['doubts']} labels in doubt"]
+    lines += [f"  {count} photos predicted by {who}" for who, count in result["predicted_by"].items()]
+    lines += [f"  {place}. {row['photo']}: {row['reason']}" for place, row in enumerate(result["first"], 1)]
+    if result["skipped"]:
+        first = result["skipped"][0]
+        lines.append(f"left out: {len(result['skipped'])} photos, the first {first['photo']}: {first['reason']}")
+    return "\n".join([*lines, f"go through {result['page']}"])

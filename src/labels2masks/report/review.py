@@ -69,7 +69,7 @@ def review(
     shown: doubts on the page.
 
     Returns {"out", "page", "photos" (reviewed), "doubts" (listed), "confident" (of them), "most_doubtful" (the first
-    photo), "predicted_by": {who: photos}, "skipped": [{"photo", "reason"}]}.
+    photo), "first" (five doubts), "predicted_by": {who: photos}, "skipped": [{"photo", "reason"}]}.
     Raises UsageError for a wrong call, DataError where there is nothing to review.
     """
     run = run if isinstance(run, Run) else Run(run)
@@ -147,6 +147,7 @@ def _written(data: Dataset, predicted: HeldOut, folder: Path, shown: int) -> dic
         "doubts": len(lines),
         "confident": sum(f.confident for f in found),
         "most_doubtful": photos[0][0],
+        "first": lines[:5],
         "predicted_by": by,
         "skipped": reasons,
     }
