@@ -29,6 +29,7 @@ _NAMES = {
     "predict": "prediction.predict:predict",
     "evaluate": "evaluation.evaluate:evaluate",
     "compare": "report.compare:compare",
+    "review": "report.review:review",
     "export": "deployment.onnx:export",
     "demo": "demonstration:demo",
     "crf": "report.crf_steps:crf",

@@ -204,6 +204,32 @@ def compare(
 
 
 @app.command()
+def review(
+    run: RunFolder,
+    data: Data,
+    out: Out = None,
+    split: Annotated[str | None, typer.Option("--split", metavar="SPLIT", help="Review these photos only.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", metavar="M", help="Train networks for it, in place of a light model.")
+    ] = None,
+    group_by: GroupBy = None,
+    shown: Annotated[int, typer.Option("--shown", metavar="N", help="Labels on the page.")] = 100,
+    classes: ChosenClasses = None,
+    others: Others = "void",
+    merge: Merge = None,
+    levels: Levels = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Which labels are wrong: photos, objects and pixels that disagree with models that did not learn from them."""
+    chosen = opened(data, classes, others, merge, levels)
+    result = l2m.review(run, chosen, out=out, split=split, minutes=minutes, group_by=group_by, shown=shown)
+    from ..report.doubt_rows import review_text
+
+    tell(result, json, review_text(result))
+
+
+@app.command()
 def export(
     run: RunPath,
     onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="The file to write.")],
