@@ -1,5 +1,6 @@
 """SEC, What's the Point, area shares, box tightness and consistency against their formulas, written out in loops."""
 
+from dataclasses import replace
 from math import exp, log
 
 import numpy as np
@@ -9,8 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labels2masks.grid import Grid
-from labels2masks.labels import REGION, VOID_ROW, Candidates
-from labels2masks.losses import area_share_loss, box_tightness_loss, collate, consistency_loss, sec, whats_the_point
+from labels2masks.labels import REGION, VOID_ROW, Candidates, Facts
+from labels2masks.losses import (
+    TERMS,
+    area_share_loss,
+    box_tightness_loss,
+    collate,
+    consistency_loss,
+    photo_terms,
+    sec,
+    whats_the_point,
+)
 
 N, C, h, w = 2, 4, 3, 5
 PRESENT = torch.tensor([[True, True, False, True], [True, False, True, False]])
@@ -167,3 +177,25 @@ def test_the_teacher_is_heard_where_it_is_sure_and_nothing_is_decided():
     assert float(total) == pytest.approx(expected, rel=1e-5)
     total.backward()
     assert s.grad[0, :, 0].abs().sum() == 0 and s.grad[0, :, 1, 1].abs().sum() == 0
+
+
+def test_terms_are_asked_of_photos_that_have_something_to_say():
+    facts = Facts(
+        (frozenset({1}), frozenset({3})), ((frozenset({1}), (0.0, 0.0, 8.0, 8.0)),), {2: 0.25}, frozenset({1, 2, 3})
+    )
+    told = replace(Candidates.open(4 * h, 4 * w, C), facts=facts)
+    batch = collate([told, Candidates.open(4 * h, 4 * w, C)])
+    images = torch.rand(N, 3, 4 * h, 4 * w, dtype=torch.float64) * 255
+    s, grid = scores(), Grid.square(4, 2.0)
+    found = photo_terms(s, grid, images, batch, dict.fromkeys(TERMS, 1.0))
+    assert set(found) == set(TERMS)
+    assert {t: float(count) for t, (_, count) in found.items() if t != "crf"} == {
+        "presence": 2, "expand": 1, "tightness": 4, "shares": 1
+    }  # fmt: skip
+    expected = sec.expand_loss(s[:1], torch.tensor([[False, True, False, True]]), 0)[0]
+    assert float(found["expand"][0].detach()) == pytest.approx(float(expected.detach()))
+    sum(total for total, _ in found.values()).backward()
+    assert s.grad.isfinite().all()
+    assert photo_terms(s, grid, images, batch, dict.fromkeys(TERMS, 0.0)) == {}
+    silent = collate([Candidates.open(4 * h, 4 * w, C)] * N)
+    assert set(photo_terms(s, grid, images, silent, dict.fromkeys(TERMS, 1.0))) == {"crf"}

@@ -6,8 +6,10 @@ from .candidate_loss import Batch, candidate_loss, collate, presence_loss
 from .consistency import consistency_loss
 from .dense_crf_loss import dense_crf_loss
 from .gated_crf_loss import gated_crf_loss
+from .photo_terms import TERMS, photo_terms
 
 __all__ = [
+    "TERMS",
     "Batch",
     "area_share_loss",
     "box_tightness_loss",
@@ -16,5 +18,6 @@ __all__ = [
     "consistency_loss",
     "dense_crf_loss",
     "gated_crf_loss",
+    "photo_terms",
     "presence_loss",
 ]

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..labels import INK, MASK, REGION, VOID_ROW, Candidates
+from ..labels import INK, MASK, REGION, VOID_ROW, Candidates, Facts
 
 SOURCES = {MASK: "mask", INK: "ink", REGION: "region"}
 _SKIP = -100
@@ -39,6 +39,7 @@ class Batch:
     single_K: int64, the class of a row with one member, -1 otherwise.
     present: for each image, tensors of class indices of which one must appear somewhere.
     weak_N: bool, images that have image-level facts and no mask: the presence term is theirs.
+    facts: what is known of each image as a whole, or of its crop.
     border_NHW: float32, added to the weight of a mask's pixel (see `border_weights`); None = nothing.
     """
 
@@ -49,6 +50,7 @@ class Batch:
     single_K: Tensor
     present: list[list[Tensor]]
     weak_N: Tensor
+    facts: list[Facts]
     border_NHW: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
@@ -60,6 +62,7 @@ class Batch:
             self.single_K.to(device),
             [[p.to(device) for p in image] for image in self.present],
             self.weak_N.to(device),
+            self.facts,
             None if self.border_NHW is None else self.border_NHW.to(device),
         )
 
@@ -100,6 +103,7 @@ def collate(candidates: Sequence[Candidates], borders: Sequence[np.ndarray] = ()
         torch.from_numpy(single_K),
         [[torch.tensor(sorted(s)) for s in c.facts.present] for c in candidates],
         torch.tensor(weak),
+        [c.facts for c in candidates],
         torch.from_numpy(np.stack(borders)) if len(borders) else None,
     )
 

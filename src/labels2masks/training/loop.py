@@ -25,7 +25,7 @@ from ..errors import UsageError
 from ..formats.dataset import Photo
 from ..grid import Grid
 from ..kernels.upsample import upsample
-from ..losses import Batch, candidate_loss, presence_loss
+from ..losses import TERMS, Batch, candidate_loss, photo_terms
 from . import processes
 from .batches import Crops, Step, Stream, loader
 from .checkpoint import load_optimiser, newest_checkpoint, optimiser_tensors, save_checkpoint
@@ -39,7 +39,7 @@ from .synced import SyncedBatchNorm
 TOO_MANY = 5
 """Steps in a row with a loss that is not a number before the run stops."""
 
-PARTS = ("mask", "ink", "region", "presence")
+PARTS = ("mask", "ink", "region", *TERMS)
 """The means that make a loss, in the order in which processes add up their counts."""
 
 
@@ -213,7 +213,7 @@ def step_loss(
     device: torch.device,
     accelerator: Accelerator | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
-    """(loss, its parts as numbers): over the network's heads, a sum of means over masks, ink, regions, and presence.
+    """(loss, its parts as numbers): over the network's heads, a sum of means over masks, ink, regions, and photos.
 
     accelerator: where several processes share the batch; None = this process has all of it.
     A batch in which no pixel is labelled has the loss 0.
@@ -231,11 +231,10 @@ def step_loss(
         # Contiguous: of a channels-last map the softmax over classes would transpose the full-size scores.
         scores_NChw = scores_NChw.float().contiguous()
         means = candidate_loss(upsample(scores_NChw, grid, height, width), labels, weights_C)
-        if s.loss.presence > 0 and bool(labels.weak_N.any()):
-            means["presence"] = presence_loss(scores_NChw, labels)
+        means |= photo_terms(scores_NChw, grid, images, labels, {term: getattr(s.loss, term) for term in TERMS})
         counts = {name: count.detach() for name, (_, count) in means.items()}
         if accelerator and processes_here > 1:
-            # All four at once and always: a process without clicks must not miss the meeting about clicks.
+            # All at once and always: a process without clicks must not miss the meeting about clicks.
             every = torch.stack([counts.get(name, total.new_zeros(())).to(total.dtype) for name in PARTS])
             counts = dict(zip(PARTS, accelerator.reduce(every, "sum"), strict=True))
         if not means:

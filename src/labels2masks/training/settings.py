@@ -68,15 +68,20 @@ class Optimiser(_Strict):
 
 
 class Loss(_Strict):
-    """Weights of the three means and of the presence term; class_weights: "auto" weighs by the root of
-    the inverse expected share, within 1 / cap .. cap; "median_frequency" as SegNet, without a cap.
+    """Weights of the three means and of what is asked of a photo as a whole (see `losses.photo_terms`).
+    class_weights: "auto" weighs by the root of the inverse expected share, within 1 / cap .. cap; "median_frequency" as
+    SegNet, without a cap.
     border: what a mask's pixel between two touching cells weighs more, at most (U-Net: 10), 0 = off; it falls with the
     distance to both, `sigma` pixels. cells: the class whose connected regions are cells; None = all but background."""
 
     mask: float = 1.0
     ink: float = 1.0
     region: float = 1.0
-    presence: float = 0.1
+    presence: float = Field(0.1, ge=0)
+    expand: float = Field(0.0, ge=0)
+    tightness: float = Field(0.0, ge=0)
+    shares: float = Field(0.0, ge=0)
+    crf: float = Field(0.0, ge=0)
     class_weights: Literal["auto", "median_frequency", "none"] = "auto"
     cap: float = 2.0
     border: float = Field(0.0, ge=0, allow_inf_nan=False)
