@@ -369,7 +369,7 @@ def labelled(draw):
     return tuple(made)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.lists(labelled(), min_size=1, max_size=3))
 def test_there_and_back(tmp_path_factory, all_labels):
     folder = tmp_path_factory.mktemp("there")

@@ -7,10 +7,12 @@ import pytest
 from conftest import write_tiny_dataset
 from formats.contracts_reader import layout_contract
 from formats.mask_layouts import make_ade20k, make_cityscapes, make_sbd
+from formats.test_csv import make_csv
+from formats.test_label_studio import make_label_studio
 from PIL import Image
 
 from labels2masks.errors import DataError
-from labels2masks.formats import ade20k, camvid, cityscapes, folder, jsonl, sbd, voc
+from labels2masks.formats import ade20k, camvid, cityscapes, csv, folder, jsonl, label_studio, sbd, voc
 from labels2masks.formats.convert import keep_kinds
 from labels2masks.formats.open import READERS, open_dataset
 from labels2masks.labels import Boxes, Mask, Tags
@@ -74,11 +76,13 @@ def make_jsonl(root: Path) -> Path:
 
 MAKERS = {
     jsonl: make_jsonl,
+    label_studio: make_label_studio,
     voc: make_voc,
     sbd: make_sbd,
     cityscapes: make_cityscapes,
     ade20k: make_ade20k,
     camvid: make_camvid,
+    csv: make_csv,
     folder: make_folder,
 }
 

@@ -38,7 +38,7 @@ from .dataset import Dataset, Photo
 from .drawn import PhotoFiles, on_upright, photos_near
 from .label_json import Field
 from .label_studio_writer import HOLDS, write
-from .marks import Marks, drawable_size, foreign_classes, nothing_drawn
+from .marks import Marks, drawable_size, foreign_classes, nothing_drawn, photo_names
 from .notes import Notes
 from .shapes import ellipse, turned
 from .streamed_json import streamed
@@ -68,17 +68,18 @@ def read(path: Path) -> Dataset:
     missing = ""
     for file in files:
         for task in _tasks(file):
-            photo, text = _photo(task, photos)
-            if photo is None:
+            image, text = _photo(task, photos)
+            if image is None:
                 missing = missing or text
                 notes.add("tasks whose photo is not there, or is there several times under that name", task.where)
                 continue
-            drawn = _Drawn(task, *photo, notes)
-            if photo[0] in found:
+            path_of = image.relative_to(photos.folder).as_posix()
+            drawn = _Drawn(task, path_of, image, notes)
+            if path_of in found:
                 notes.add("photos with several tasks: the newest annotation counts", task.where)
-            if photo[0] not in found or drawn.date >= found[photo[0]].date:
-                found[photo[0]] = drawn
-            splits.setdefault(file.stem, {})[photo[0]] = None
+            if path_of not in found or drawn.date >= found[path_of].date:
+                found[path_of] = drawn
+            splits.setdefault(file.stem, {})[path_of] = None
     if missing and not found:
         raise DataError(
             f"{path}: none of its photos is in {photos.folder}; the first is {missing!r}: put the photos there"
@@ -89,8 +90,10 @@ def read(path: Path) -> Dataset:
     classes = foreign_classes(path, names) if names else Classes(("background",), background="background")
     vocabulary = Vocabulary.same(classes)
     nothing = nothing_drawn(drawn.marks for drawn in found.values())
+    name_of = photo_names(found)
     made = []
-    for name, drawn in found.items():
+    for path_of, drawn in found.items():
+        name = name_of[path_of]
         labels = drawn.marks.labels(classes, nothing if drawn.is_empty else None)
         if len(labels) == 1:
             labels = (replace(labels[0], seconds=drawn.seconds),)
@@ -98,7 +101,7 @@ def read(path: Path) -> Dataset:
             notes.add("lead_time of several kinds of labels together is left out", f"photo {name!r}")
         labels = on_upright(labels, drawn.image, drawn.size, notes, f"photo {name!r}")
         made.append(Photo(name, drawn.image, labels, vocabulary))
-    named = {split: tuple(names) for split, names in splits.items()} if len(files) > 1 else {}
+    named = {split: tuple(name_of[p] for p in paths) for split, paths in splits.items()} if len(files) > 1 else {}
     return Dataset(classes, tuple(made), named, path, "label_studio", notes.lines())
 
 
@@ -125,8 +128,8 @@ def _tasks(file: Path) -> Iterator[Field]:
         yield Field(task, f"{file}, task {i}")
 
 
-def _photo(task: Field, photos: PhotoFiles) -> tuple[tuple[str, Path] | None, str]:
-    """((name, file) or None, the text that names it). In a task's data the photo is whatever value is one."""
+def _photo(task: Field, photos: PhotoFiles) -> tuple[Path | None, str]:
+    """(the file or None, the text that names it). In a task's data the photo is whatever value is one."""
     columns = task.at("data").value if "data" in task else task.value
     if not isinstance(columns, dict):
         raise task.at("data").fail("an object")
@@ -136,7 +139,7 @@ def _photo(task: Field, photos: PhotoFiles) -> tuple[tuple[str, Path] | None, st
         path = local.group(1) if local else text
         without_digits = re.sub(r"(^|[/\\])[0-9a-f]{8}-(?=[^/\\]*$)", r"\1", path)
         if found := photos.find(path) or photos.find(without_digits):
-            return found, text
+            return found[1], text
     return None, texts[0] if texts else ""
 
 
@@ -147,13 +150,13 @@ class _Drawn:
     is_empty: submitted without a single result.
     """
 
-    def __init__(self, task: Field, name: str, image: Path, notes: Notes) -> None:
+    def __init__(self, task: Field, path: str, image: Path, notes: Notes) -> None:
         self.image, self.date, self.is_empty = image, "", False
         self.seconds: float | None = None
         self.size: tuple[int, int] | None = None
-        self.marks = Marks((0, 0), notes, f"photo {name!r}")
+        self.marks = Marks((0, 0), notes, f"photo {path!r}")
         annotation = _annotation(task)
-        upright = drawable_size(image, notes, f"photo {name!r}") if annotation is not None else None
+        upright = drawable_size(image, notes, f"photo {path!r}") if annotation is not None else None
         if annotation is None or upright is None:
             return
         self.date = _date(annotation)
@@ -162,9 +165,9 @@ class _Drawn:
         results = _results(annotation)
         self.is_empty = not results
         self.size = next((s for r in results if (s := _size(r))), upright)
-        self.marks = Marks(self.size, notes, f"photo {name!r}")
+        self.marks = Marks(self.size, notes, f"photo {path!r}")
         if self.size not in (upright, upright[::-1]):
-            on_upright((), image, self.size, notes, f"photo {name!r}")  # says why
+            on_upright((), image, self.size, notes, f"photo {path!r}")  # says why
             results = []
         labelled = {str(r.value.get("id")) for r in results if _names(r)}
         for result in results:

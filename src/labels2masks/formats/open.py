@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
-from . import ade20k, camvid, cityscapes, folder, jsonl, label_studio, sbd, voc
+from . import ade20k, camvid, cityscapes, csv, cvat, folder, jsonl, label_studio, labelme, sbd, voc, yolo
 from .dataset import Dataset
 from .image import Levels
 
-READERS = (jsonl, label_studio, voc, sbd, cityscapes, ade20k, camvid, folder)
+READERS = (jsonl, label_studio, labelme, cvat, yolo, voc, sbd, cityscapes, ade20k, camvid, csv, folder)
 """In the order in which they are asked; `folder` is the least demanding and comes last."""
 
 
