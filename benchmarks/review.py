@@ -120,6 +120,10 @@ def unit(name: str, minutes: float | None, out: Path) -> list[dict]:
             settings["peers"] = {k: round(100 * v[measure], 1) for k, v in theirs.items()}
             if measure == "precision at n":
                 settings["found"] = {"ours": ours["found"], "peer": theirs[best]["found"]}
+                settings["recall at 2n"] = {
+                    "ours": round(100 * ours["recall at 2n"], 1),
+                    "peer": round(100 * max(v["recall at 2n"] for v in theirs.values()), 1),
+                }
             rows.append(
                 row(
                     f"{title}, mistakes in 5 % of the objects, {how}: {what}, {measure}",
@@ -202,10 +206,10 @@ def _area(corners: tuple[float, float, float, float]) -> float:
 
 
 def _measured(scored: list[tuple[float, str, bool]], wrong: dict[str, Mistake]) -> dict[str, Any]:
-    """Average precision; precision (= recall) of the first n; which ways are among them."""
+    """Average precision; precision (= recall) of the first n, and which ways are among them; recall of the first 2n."""
     found: list[str] = []
     looked = 0
-    precisions, at_n, ways_at_n = [], 0.0, {}
+    precisions, at_n, twice, ways_at_n = [], 0.0, 0.0, {}
     for _, photo, hit in sorted(scored, key=lambda item: (-item[0], item[1])):
         if hit and photo in found:
             continue
@@ -215,7 +219,10 @@ def _measured(scored: list[tuple[float, str, bool]], wrong: dict[str, Mistake]) 
             precisions.append(len(found) / looked)
         if looked == len(wrong):
             at_n, ways_at_n = len(found) / looked, ways([wrong[p] for p in found])
-    return {"average precision": sum(precisions) / len(wrong), "precision at n": at_n, "found": ways_at_n}
+        if looked == 2 * len(wrong):
+            twice = len(found) / len(wrong)
+    average = sum(precisions) / len(wrong)
+    return {"average precision": average, "precision at n": at_n, "recall at 2n": twice, "found": ways_at_n}
 
 
 if __name__ == "__main__":
