@@ -7,12 +7,25 @@ import pytest
 from conftest import write_tiny_dataset
 from formats.contracts_reader import layout_contract
 from formats.mask_layouts import make_ade20k, make_cityscapes, make_sbd
+from formats.test_coco import make_coco, make_panoptic
 from formats.test_csv import make_csv
 from formats.test_label_studio import make_label_studio
 from PIL import Image
 
 from labels2masks.errors import DataError
-from labels2masks.formats import ade20k, camvid, cityscapes, csv, folder, jsonl, label_studio, sbd, voc
+from labels2masks.formats import (
+    ade20k,
+    camvid,
+    cityscapes,
+    coco,
+    coco_panoptic,
+    csv,
+    folder,
+    jsonl,
+    label_studio,
+    sbd,
+    voc,
+)
 from labels2masks.formats.convert import keep_kinds
 from labels2masks.formats.open import READERS, open_dataset
 from labels2masks.labels import Boxes, Mask, Tags
@@ -76,6 +89,8 @@ def make_jsonl(root: Path) -> Path:
 
 MAKERS = {
     jsonl: make_jsonl,
+    coco: make_coco,
+    coco_panoptic: make_panoptic,
     label_studio: make_label_studio,
     voc: make_voc,
     sbd: make_sbd,

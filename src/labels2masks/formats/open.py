@@ -7,11 +7,41 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
-from . import ade20k, camvid, cityscapes, csv, cvat, folder, jsonl, label_studio, labelme, sbd, voc, yolo
+from . import (
+    ade20k,
+    camvid,
+    cityscapes,
+    coco,
+    coco_panoptic,
+    csv,
+    cvat,
+    folder,
+    jsonl,
+    label_studio,
+    labelme,
+    sbd,
+    voc,
+    yolo,
+)
 from .dataset import Dataset
 from .image import Levels
 
-READERS = (jsonl, label_studio, labelme, cvat, yolo, voc, sbd, cityscapes, ade20k, camvid, csv, folder)
+READERS = (
+    jsonl,
+    coco,
+    coco_panoptic,
+    label_studio,
+    labelme,
+    cvat,
+    yolo,
+    voc,
+    sbd,
+    cityscapes,
+    ade20k,
+    camvid,
+    csv,
+    folder,
+)
 """In the order in which they are asked; `folder` is the least demanding and comes last."""
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from ..classes import Classes
 from ..files import write_atomically
+from ..formats.coco import SEMANTIC
 from ..formats.image import read_mask
 from ..labels.outlines import regions, run_lengths
 
@@ -92,8 +93,8 @@ def write_coco(path: Path, masks: Iterable[tuple[str, str, np.ndarray]], classes
     """One COCO file: (name, file name, mask_HW) of every image; one annotation per image and class, uncompressed RLE.
 
     Semantic, as in COCO-Stuff: all pixels of a class in an image are one annotation with iscrowd 1; no instances.
-    Background is left out. Category ids are the file ids, all one higher where a class other than background
-    has 0 (readers of COCO take 0 for "nothing").
+    `info` says so, by which `formats.coco` reads the masks back. Background is left out. Category ids are the file
+    ids, all one higher where a class other than background has 0 (readers of COCO take 0 for "nothing").
     """
     shift = int(any(i == 0 and n != classes.background for i, n in zip(classes.file_ids, classes.names, strict=True)))
     category = [i + shift for i in classes.file_ids]
@@ -120,7 +121,8 @@ def write_coco(path: Path, masks: Iterable[tuple[str, str, np.ndarray]], classes
     categories = [
         {"id": category[i], "name": name} for i, name in enumerate(classes.names) if name != classes.background
     ]
-    value = {"images": images, "annotations": annotations, "categories": categories}
+    info = {SEMANTIC: {"background": classes.background}}
+    value = {"info": info, "images": images, "annotations": annotations, "categories": categories}
     write_atomically(path, json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
