@@ -30,6 +30,7 @@ _NAMES = {
     "evaluate": "evaluation.evaluate:evaluate",
     "compare": "report.compare:compare",
     "review": "report.review:review",
+    "audit": "report.audit:audit",
     "export": "deployment.onnx:export",
     "demo": "demonstration:demo",
     "crf": "report.crf_steps:crf",

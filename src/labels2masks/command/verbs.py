@@ -230,6 +230,29 @@ def review(
 
 
 @app.command()
+def audit(
+    run: Annotated[Path, typer.Argument(metavar="RUN|DIR", help="Run folder, model file, or folder of masks.")],
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, a folder of images, or a data set.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the audit.")] = Path("audit"),
+    clicks: Annotated[int | None, typer.Option("--clicks", metavar="N", help="Pixels to name; else 800.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Of their order; else 0.")] = None,
+    split: Annotated[str | None, typer.Option("--split", metavar="SPLIT", help="These photos only.")] = None,
+    levels: Levels = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", metavar="FILE.jsonl", help="Write the answers as clicks to learn from.")
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """An honest score without masks: name random pixels, get mIoU with a band. Again with answers: the score."""
+    numbers = black_and_white(levels)
+    result = l2m.audit(run, images, out=out, clicks=clicks, seed=seed, split=split, levels=numbers, labels=labels)
+    from ..report.audit import audit_text
+
+    tell(result, json, audit_text(result))
+
+
+@app.command()
 def export(
     run: RunPath,
     onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="The file to write.")],
