@@ -28,7 +28,7 @@ from .listing import class_list, images_below, made_classes, read_list, read_lis
 from .mask_files import file_names, ids_in, mask_notes, write_list
 from .notes import Notes
 from .voc_tags import is_of_tags, read_tags, write_tags
-from .voc_xml import Annotation, annotation, boxes_of, read_annotation
+from .voc_xml import Annotation, annotation, boxes_of, counted, has_area, read_annotation
 from .written import Written, empty_folder, labels_of, place_photo, same_source, size_of
 
 LAYOUT = "JPEGImages/ with SegmentationClass/, Annotations/ or ImageSets/"
@@ -182,6 +182,9 @@ def _writable_boxes(photo: Photo, classes: Classes, notes: Notes) -> list[Box]:
         for box in label.marks:
             if box.name not in classes.names or box.name != box.name.strip() or not box.name.isprintable():
                 notes.add("boxes of groups, and of names that XML can not hold", where)
+                continue
+            if not has_area(counted(box)):
+                notes.add("boxes without an area", where)
                 continue
             if not box.is_upright:
                 notes.add("the rotation of boxes: their upright hull is written", where)

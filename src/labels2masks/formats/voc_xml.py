@@ -21,6 +21,8 @@ from .drawn import on_upright
 from .image import image_size
 from .notes import Notes
 
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+
 
 @dataclass(frozen=True)
 class Annotation:
@@ -48,10 +50,20 @@ def read_annotation(path: Path) -> Annotation:
 
 
 def _object(item: Element) -> tuple[str, tuple[float, ...] | None]:
-    corners = [_number(item, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
+    corners = [_number(item, f"bndbox/{side}") for side in SIDES]
     found = tuple(c for c in corners if c is not None)
-    whole = len(found) == 4 and found[0] <= found[2] and found[1] <= found[3]
-    return (item.findtext("name") or "").strip(), found if whole else None
+    return (item.findtext("name") or "").strip(), found if len(found) == 4 and has_area(found) else None
+
+
+def has_area(corners: Sequence[float]) -> bool:
+    """corners: xmin, ymin, xmax, ymax as VOC counts."""
+    return corners[0] - 1 < corners[2] and corners[1] - 1 < corners[3]
+
+
+def counted(box: Box) -> tuple[float, ...]:
+    """xmin, ymin, xmax, ymax of the box's upright hull as VOC counts, to a thousandth of a pixel."""
+    x0, y0, x1, y1 = box.bounds
+    return tuple(round(float(v), 3) for v in (x0 + 1, y0 + 1, x1, y1))
 
 
 def _number(item: Element, path: str) -> float | None:
@@ -115,8 +127,7 @@ def annotation(file_name: str, size: tuple[int, int], boxes: Sequence[Box]) -> b
         SubElement(item, "name").text = box.name
         SubElement(item, "difficult").text = "0"
         corners = SubElement(item, "bndbox")
-        x0, y0, x1, y1 = box.bounds
-        for side, value in (("xmin", x0 + 1), ("ymin", y0 + 1), ("xmax", x1), ("ymax", y1)):
-            SubElement(corners, side).text = str(round(float(value), 3)).removesuffix(".0")
+        for side, value in zip(SIDES, counted(box), strict=True):
+            SubElement(corners, side).text = str(value).removesuffix(".0")
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8") + b"\n"
