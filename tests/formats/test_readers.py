@@ -10,6 +10,7 @@ from formats.mask_layouts import make_ade20k, make_cityscapes, make_sbd
 from formats.test_coco import make_coco, make_panoptic
 from formats.test_csv import make_csv
 from formats.test_label_studio import make_label_studio
+from formats.test_scribblesup import make_scribblesup
 from PIL import Image
 
 from labels2masks.errors import DataError
@@ -24,6 +25,7 @@ from labels2masks.formats import (
     jsonl,
     label_studio,
     sbd,
+    scribblesup,
     voc,
 )
 from labels2masks.formats.convert import keep_kinds
@@ -92,6 +94,7 @@ MAKERS = {
     coco: make_coco,
     coco_panoptic: make_panoptic,
     label_studio: make_label_studio,
+    scribblesup: make_scribblesup,
     voc: make_voc,
     sbd: make_sbd,
     cityscapes: make_cityscapes,

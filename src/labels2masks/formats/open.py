@@ -20,6 +20,7 @@ from . import (
     label_studio,
     labelme,
     sbd,
+    scribblesup,
     voc,
     yolo,
 )
@@ -34,6 +35,7 @@ READERS = (
     labelme,
     cvat,
     yolo,
+    scribblesup,
     voc,
     sbd,
     cityscapes,
