@@ -9,8 +9,11 @@ from formats.contracts_reader import layout_contract
 from formats.mask_layouts import make_ade20k, make_cityscapes, make_sbd
 from formats.test_coco import make_coco, make_panoptic
 from formats.test_csv import make_csv
+from formats.test_cvat import make_cvat
 from formats.test_label_studio import make_label_studio
+from formats.test_labelme import make_labelme
 from formats.test_scribblesup import make_scribblesup
+from formats.test_yolo import make_yolo
 from PIL import Image
 
 from labels2masks.errors import DataError
@@ -21,12 +24,15 @@ from labels2masks.formats import (
     coco,
     coco_panoptic,
     csv,
+    cvat,
     folder,
     jsonl,
     label_studio,
+    labelme,
     sbd,
     scribblesup,
     voc,
+    yolo,
 )
 from labels2masks.formats.convert import keep_kinds
 from labels2masks.formats.open import READERS, open_dataset
@@ -94,6 +100,9 @@ MAKERS = {
     coco: make_coco,
     coco_panoptic: make_panoptic,
     label_studio: make_label_studio,
+    labelme: make_labelme,
+    cvat: make_cvat,
+    yolo: make_yolo,
     scribblesup: make_scribblesup,
     voc: make_voc,
     sbd: make_sbd,
