@@ -29,7 +29,7 @@ WIDTH, GAP = 1600, 14
 ROW = 240
 """Height of a row; rows are made lower so that they end at the right margin, and never below `LOWEST`."""
 LOWEST = 120
-PAPER, INK, FAINT = (250, 250, 248), DARK, (120, 120, 124)
+PAPER, INK, FAINT, WRONG = (250, 250, 248), DARK, (120, 120, 124), (176, 48, 32)
 CHIP = 13
 NAME_LINE, WORD_LINE = 22, 24
 MOST_SILENT = 4
@@ -37,12 +37,19 @@ MOST_SILENT = 4
 
 
 def contact_sheet(
-    photos: Sequence[Photo], path: Path | str, title: str, legend: Sequence[tuple[str, Colour, str]] = ()
+    photos: Sequence[Photo],
+    path: Path | str,
+    title: str,
+    legend: Sequence[tuple[str, Colour, str]] = (),
+    remarks: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write the sheet as PNG. legend: (name, colour, remark) of each class. Unreadable photos become a grey panel."""
+    """Write the sheet as PNG. legend: (name, colour, remark) of each class. Unreadable photos become a grey panel.
+
+    remarks: what is said of a photo in place of its kinds of labels.
+    """
     strips = [_head(title, legend)]
     for row, height in _rows([(p, _aspect(p)) for p in photos]):
-        strips.append(_strip(row, height))
+        strips.append(_strip(row, height, remarks or {}))
     sheet = Image.new("RGB", (WIDTH, sum(s.height for s in strips) + GAP), PAPER)
     y = 0
     for strip in strips:
@@ -73,14 +80,14 @@ def _rows(items: Sequence[tuple[Photo, float]]) -> list[tuple[list[tuple[Photo, 
     return [*rows, (row, ROW)] if row else rows
 
 
-def _strip(row: Sequence[tuple[Photo, float]], height: int) -> Image.Image:
+def _strip(row: Sequence[tuple[Photo, float]], height: int, remarks: Mapping[str, str]) -> Image.Image:
     spoken = any(isinstance(x, Tags | AreaShares) for p, _ in row for x in p.labels)
     caption = NAME_LINE + (WORD_LINE if spoken else 0)
     strip = Image.new("RGB", (WIDTH, GAP + height + caption), PAPER)
     x = GAP
     for photo, aspect in row:
         width = min(round(height * aspect), WIDTH - GAP - x)
-        strip.paste(_item(photo, width, height, caption), (x, GAP))
+        strip.paste(_item(photo, width, height, caption, remarks.get(photo.name)), (x, GAP))
         x += width + GAP
     return strip
 
@@ -106,7 +113,7 @@ def _head(title: str, legend: Sequence[tuple[str, Colour, str]]) -> Image.Image:
     return head
 
 
-def _item(photo: Photo, width: int, height: int, caption: int) -> Image.Image:
+def _item(photo: Photo, width: int, height: int, caption: int, remark: str | None) -> Image.Image:
     """One photo: its panel or panels side by side, name and words below."""
     item = Image.new("RGB", (width, height + caption), PAPER)
     draw = ImageDraw.Draw(item)
@@ -121,11 +128,13 @@ def _item(photo: Photo, width: int, height: int, caption: int) -> Image.Image:
         reason = str(error).rsplit("/", 1)[-1]
         draw.text((width / 2, height / 2 - 12), "not readable", fill=(170, 40, 40), font=font(16), anchor="mm")
         draw.text((width / 2, height / 2 + 10), shortened(draw, reason, width - 12, 12), INK, font(12), anchor="mm")
-    name = shortened(draw, photo.name, width, 13)
+    said = remark or " + ".join(dict.fromkeys(kind_name(x) for x in photo.labels)) or "no labels"
+    if remark:
+        said = shortened(draw, said, width * 0.7, 12)
+    name = shortened(draw, photo.name, width - (draw.textlength(said, font(12)) + 12 if remark else 0), 13)
     draw.text((0, height + 12), name, fill=INK, font=font(13), anchor="lm")
-    kinds = " + ".join(dict.fromkeys(kind_name(x) for x in photo.labels)) or "no labels"
-    if draw.textlength(name, font(13)) + draw.textlength(kinds, font(12)) + 12 <= width:
-        draw.text((width, height + 12), kinds, fill=FAINT, font=font(12), anchor="rm")
+    if draw.textlength(name, font(13)) + draw.textlength(said, font(12)) + 12 <= width + 1:
+        draw.text((width, height + 12), said, fill=WRONG if remark else FAINT, font=font(12), anchor="rm")
     _words(draw, labels, photo, width, height + NAME_LINE)
     return item
 

@@ -28,7 +28,9 @@ from ..labels import (
     labelling_seconds,
     rasterise,
 )
+from .class_table import Cell, cells_of, region_areas
 from .overlay import class_indices
+from .suspicious import slips, touching
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Finding:
     complete: kind -> target names for which the labels of that kind are complete.
     ids: ids in the masks. conflicts: pixels at which two statements exclude each other.
     problems: (what, sentence) of each mistake; `what` is one word for the kind of mistake.
+    cells: (kind, class) -> marks, pixels and seconds. slips, touching: see `suspicious`.
     """
 
     name: str
@@ -55,6 +58,9 @@ class Finding:
     ids: frozenset[int] = frozenset()
     conflicts: int = 0
     problems: tuple[tuple[str, str], ...] = ()
+    cells: dict[tuple[str, int], Cell] = field(default_factory=dict)
+    slips: tuple[str, ...] = ()
+    touching: bool | None = None
 
 
 def examine(photo: Photo) -> Finding:
@@ -127,6 +133,9 @@ def _measured(finding: Finding, photo: Photo, labels: Sequence[Label]) -> Findin
     vocabulary = photo.vocabulary
     pixels_C = np.zeros(len(vocabulary.target), np.int64)
     void, ids = 0, set[int]()
+    mask_HW: np.ndarray | None = None
+    areas: dict[int, np.ndarray] = {}
+    cells: dict[tuple[str, int], Cell] = {}
     marks: dict[str, int] = {}
     seconds: dict[str, tuple[float, bool]] = {}
     complete: dict[str, frozenset[str]] = {}
@@ -137,7 +146,8 @@ def _measured(finding: Finding, photo: Photo, labels: Sequence[Label]) -> Findin
                 index_HW = class_indices(label.ids_HW, vocabulary)
                 count = np.bincount(index_HW.ravel() + 1, minlength=len(pixels_C) + 1)
                 void, pixels_C = void + int(count[0]), pixels_C + count[1:]
-                ids |= set(np.unique(label.ids_HW).tolist())
+                ids |= set((np.flatnonzero(np.bincount(label.ids_HW.ravel() + 1)) - 1).tolist())
+                mask_HW, areas = index_HW, region_areas(index_HW, len(pixels_C))
             marks[kind] = marks.get(kind, 0) + 1
         else:
             marks[kind] = marks.get(kind, 0) + _marks(label)
@@ -145,12 +155,16 @@ def _measured(finding: Finding, photo: Photo, labels: Sequence[Label]) -> Findin
         cost = labelling_seconds([label], vocabulary.source)
         before, measured = seconds.get(kind, (0.0, True))
         seconds[kind] = (before + cost, measured and label.seconds is not None)
+        for c, more in cells_of(label, vocabulary, cost, areas, mask_HW.size if mask_HW is not None else 0).items():
+            marked, pixels, spent = cells.get((kind, c), (0, 0, 0.0))
+            cells[kind, c] = marked + more[0], pixels + more[1], spent + more[2]
     conflicts, problems = 0, finding.problems
     if finding.size is not None and len(labels) > 1:
         try:
             conflicts = rasterise(labels, vocabulary, *finding.size).conflicts
         except DataError as error:
             problems = (*problems, ("labels", f"{photo.name}: {error}"))
+    found = tuple(slips(labels, vocabulary, mask_HW, areas, *finding.size)) if finding.size is not None else ()
     return replace(
         finding,
         pixels_C=pixels_C,
@@ -161,4 +175,7 @@ def _measured(finding: Finding, photo: Photo, labels: Sequence[Label]) -> Findin
         ids=frozenset(ids),
         conflicts=conflicts,
         problems=problems,
+        cells=cells,
+        slips=found,
+        touching=touching(photo.labels, vocabulary, mask_HW, areas),
     )
