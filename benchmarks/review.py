@@ -81,7 +81,9 @@ def unit(name: str, minutes: float | None, out: Path) -> list[dict]:
     how = "ridge" if minutes is None else f"{minutes:g} minutes of networks"
     folder = out / f"{name}-run"
     # All photos are learnt from, so all are predicted by the folds; of the run only its plan is used.
-    settings = {"epochs": 1e-3, "threads": 1, "workers": 0} if minutes is None else {"threads": 1}
+    settings: dict[str, Any] = {"epochs": 1e-3, "threads": 1, "workers": 0}
+    if minutes is None:
+        settings |= {"batch": 2, "crop": [64, 64], "precision": "float32", "memory_format": "contiguous"}
     run = l2m.train(data, val="none", out=folder, resume=folder.exists(), no_photos=True, settings=settings)
     began, cpu = time.monotonic(), time.process_time()
     place = out / f"{name}-{how.replace(' ', '-')}"
