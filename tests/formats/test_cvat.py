@@ -122,7 +122,7 @@ def test_rotated_boxes_polylines_points_and_skeletons(tmp_path):
     assert clicked == Points((Point("dog", 1, 1), Point("dog", 2, 3), Point("dog", 5, 5)))
     assert drawn == Scribbles((Stroke("dog", ((1, 1), (2, 3), (4, 4))),)) and not said
     assert boxed.complete == {"cat"}  # of the dogs nobody knows whether all were clicked
-    assert np.allclose(boxed.marks[0].corners, [(8, 2), (8, 8), (6, 8), (6, 2)])
+    assert boxed.marks[0] == Box.upright("cat", 6, 2, 8, 8)  # a quarter turn leaves it upright
     c, s = np.cos(np.pi / 6), np.sin(np.pi / 6)
     assert np.allclose(boxed.marks[1].corners[1], (7 + 3 * c + s, 5 + 3 * s - c))  # clockwise, as y points down
 

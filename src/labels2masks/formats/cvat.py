@@ -87,7 +87,7 @@ def read(path: Path) -> Dataset:
     classes = _classes(listed[0], colours, (marks for marks, _ in found.values()), notes)
     vocabulary = Vocabulary.same(classes)
     nothing = nothing_drawn(marks for marks, _ in found.values())
-    names = photo_names(files.by_path if path.is_dir() else found)
+    names = photo_names(files.by_path if files.folder == path else found)
     photos = []
     for photo, name in names.items():
         image = files.by_path[photo]
@@ -182,8 +182,8 @@ def _drawn(image: Element, file: Path, notes: Notes, where: str) -> tuple[Marks,
     size = upright
     if image.get("width") and image.get("height"):
         try:
-            size = int(image.get("height", "")), int(image.get("width", ""))
-        except ValueError:
+            size = int(float(image.get("height", ""))), int(float(image.get("width", "")))
+        except (ValueError, OverflowError):
             raise DataError(
                 f"{where}: width {image.get('width')!r}, height {image.get('height')!r}; expected pixels"
             ) from None

@@ -1,6 +1,6 @@
 """Writing CVAT's XML for images; what it says is at the head of `cvat`.
 
-Legend: H, W = pixels; N = vertices.
+Legend: H, W = pixels.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-import numpy as np
-
 from ..classes import Classes
 from ..files import write_atomically
 from ..labels.outlines import run_lengths
 from ..progress import track
 from .dataset import Dataset
-from .drawable import classes_left_out, file_stems, is_settled, listed_names, marks_of, pixels
+from .drawable import classes_left_out, file_stems, is_settled, listed_names, marks_of, nothing_anywhere, pixels
 from .marks import Marks
 from .notes import Notes
 from .shapes import as_turned
@@ -36,6 +34,7 @@ def write(data: Dataset, path: Path | str) -> Written:
     folder = empty_folder(path)
     notes = left_out(data, HOLDS | {"mask"}, "CVAT")
     classes_left_out(data, notes, "CVAT", colours=True)
+    nothing_anywhere(data, notes, "CVAT")
     stems, subset_of = file_stems(data, notes), _subsets(data, notes)
 
     def images() -> Iterator[str]:
@@ -87,27 +86,28 @@ def _labels(classes: Classes) -> str:
 
 
 def _shapes(marks: Marks, name_of: Mapping[str, str]) -> Iterator[str]:
-    def shape(tag: str, name: str, z_order: int = 0, **attributes: str) -> str:
+    def shape(tag: str, name: str, z_order: int = 0, **attributes: object) -> str:
         named = {"label": name_of.get(name, name), "source": "manual", "occluded": "0"}
-        return f"<{tag}{_attributes(named | attributes | {'z_order': str(z_order)})}></{tag}>"
+        placed = {key: str(value) for key, value in attributes.items()}
+        return f"<{tag}{_attributes(named | placed | {'z_order': str(z_order)})}></{tag}>"
 
     for name in sorted(marks.present):
         yield f"<tag{_attributes({'label': name_of[name], 'source': 'manual'})}></tag>"
     for box in marks.boxes:
-        *corners, degrees = as_turned(box) or ()
-        placed = dict(
-            zip(("xtl", "ytl", "xbr", "ybr"), map(_number, box.bounds if box.is_upright else corners), strict=True)
-        )
-        yield shape("box", box.name, **placed, **({} if box.is_upright else {"rotation": _number(degrees)}))
+        if box.is_upright:
+            x0, y0, x1, y1 = box.bounds
+            yield shape("box", box.name, xtl=x0, ytl=y0, xbr=x1, ybr=y1)
+        elif (as_upright := as_turned(box)) is not None:
+            x0, y0, x1, y1, degrees = as_upright
+            yield shape("box", box.name, xtl=x0, ytl=y0, xbr=x1, ybr=y1, rotation=degrees)
     for z, region in enumerate(marks.regions):
         if len(region.polygons) == 1 and len(region.polygons[0]) == 1:
             yield shape("polygon", region.name, z, points=_points(region.polygons[0][0]))
         else:
             piece_HW, left, top = pixels(region, marks.height, marks.width)
             height, width = piece_HW.shape
-            placed = {"left": left, "top": top, "width": width, "height": height}
             runs = ", ".join(map(str, run_lengths(piece_HW.T)))
-            yield shape("mask", region.name, z, rle=runs, **{k: str(v) for k, v in placed.items()})
+            yield shape("mask", region.name, z, rle=runs, left=left, top=top, width=width, height=height)
     for point in marks.points:
         yield shape("points", point.name, points=_points(((point.x, point.y),)))
     for stroke in marks.strokes:
@@ -115,12 +115,8 @@ def _shapes(marks: Marks, name_of: Mapping[str, str]) -> Iterator[str]:
 
 
 def _points(xy: Iterable[Iterable[float]]) -> str:
-    return ";".join(",".join(map(_number, vertex)) for vertex in xy)
-
-
-def _number(value: float | np.floating) -> str:
-    """The shortest decimals that are the same number again: 12.34, not 12.34000015258789."""
-    return str(value)
+    """Numbers as the shortest decimals that are the same again: 12.34, not 12.34000015258789."""
+    return ";".join(",".join(map(str, vertex)) for vertex in xy)
 
 
 def _attributes(values: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from math import ceil, floor
 import numpy as np
 
 from ..classes import Classes
-from ..labels import Box, Boxes, Label, Mask, Points, Region, Regions, Scribbles, Stroke, Tags
+from ..labels import Boxes, Label, Mask, Point, Points, Region, Regions, Scribbles, Stroke, Tags
 from ..labels.outlines import filled
 from .dataset import Dataset, Photo
 from .listing import BACKGROUND_NAMES
@@ -56,18 +56,18 @@ def marks_of(photo: Photo, holds: Collection[str], notes: Notes, name: str, void
             for mark in label.marks:
                 if mark.negative:
                     notes.add(f'"not this class here", which {name} has no place for', where)
-                elif known({mark.name}) and isinstance(mark, Stroke):
+                elif known({mark.name}) and isinstance(mark, Point):
+                    marks.point(mark.name, mark.x, mark.y)
+                elif isinstance(mark, Stroke) and known({mark.name}):
                     if mark.width != Stroke.width:
                         notes.add(f"widths of lines, which {name} has no place for", where)
                     marks.stroke(mark.name, mark.xy)
-                elif known({mark.name}):
-                    marks.point(mark.name, mark.x, mark.y)
         elif isinstance(label, Boxes) and "boxes" in holds:
             for box in label.marks:
                 if box.extremes:
                     notes.add(f"extreme points of boxes, which {name} has no place for", where)
                 if known({box.name}):
-                    _boxed(marks, box)
+                    marks.turned_box(box.name, box.corners)
     for region in as_regions(photo, notes, name) if "regions" in holds else ():
         if region.crowd and void:
             if not is_void(region.name):
@@ -78,13 +78,6 @@ def marks_of(photo: Photo, holds: Collection[str], notes: Notes, name: str, void
         elif known({region.name}):
             marks.region(region.name, region.polygons)
     return marks
-
-
-def _boxed(marks: Marks, box: Box) -> None:
-    if box.is_upright:
-        marks.box(box.name, *box.bounds)
-    else:
-        marks.turned_box(box.name, box.corners)
 
 
 def _members(source: Classes, names: Iterable[str]) -> set[str]:
@@ -101,7 +94,7 @@ def is_settled(photo: Photo, marks: Marks, notes: Notes, name: str) -> bool:
     promised = _promised(photo.labels, source)
     in_vain, marks.doubtful = marks.doubtful, set()  # who reads the files knows nothing of what was left out
     if marks.empty:
-        nothing_there = promised.issuperset(source.foreground) and not in_vain
+        nothing_there = bool(promised) and promised.issuperset(source.foreground) and not in_vain
         if promised and not nothing_there:
             notes.add(f"that some classes are absent, which {name} has no place for", where)
         return nothing_there
@@ -139,6 +132,14 @@ def classes_left_out(data: Dataset, notes: Notes, name: str, colours: bool = Fal
         notes.add(f"groups of classes, which {name} has no place for", where)
     if not colours and classes.colours != Classes(classes.names).colours:
         notes.add(f"the colours of the classes, which {name} has no place for", where)
+
+
+def nothing_anywhere(data: Dataset, notes: Notes, name: str) -> None:
+    """Notes where no photo has a mark, so that a file without marks does not say that there are none."""
+    drawn = [x for p in data.photos for x in p.labels if isinstance(x, Boxes | Regions)]
+    masks = any(isinstance(x, Mask) for p in data.photos for x in p.labels)
+    if not masks and any(x.complete for x in drawn) and not any(x.marks for x in drawn):
+        notes.add(f"that there is nothing: {name} says it beside photos with boxes or outlines", "every photo")
 
 
 def listed_names(classes: Classes) -> dict[str, str]:

@@ -70,6 +70,8 @@ _LOOKED_AT = 20
 def recognises(path: Path) -> bool:
     if path.is_file():
         return path.suffix.lower() == ".json" and _is_labelme(path)
+    if any((path / folder).is_dir() for folder in ("masks", "mask")):
+        return False  # a plain folder, whose masks were made from this JSON
     return any(map(_is_labelme, islice(_json_below(path), _LOOKED_AT)))
 
 
@@ -98,7 +100,7 @@ def read(path: Path) -> Dataset:
     vocabulary = Vocabulary.same(classes)
     nothing = nothing_drawn(drawn.marks for drawn in found.values())
     photos = []
-    for photo, name in photo_names(files.by_path if path.is_dir() else found).items():
+    for photo, name in photo_names(files.by_path if files.folder == path else found).items():
         image = files.by_path[photo]
         labels: tuple[Label, ...] = ()
         if photo in found:

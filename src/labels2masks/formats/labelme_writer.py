@@ -17,7 +17,17 @@ from PIL import Image
 from ..files import write_atomically
 from ..progress import track
 from .dataset import Dataset
-from .drawable import IGNORED, classes_left_out, file_stems, is_settled, listed_names, marks_of, pixels, split_stems
+from .drawable import (
+    IGNORED,
+    classes_left_out,
+    file_stems,
+    is_settled,
+    listed_names,
+    marks_of,
+    nothing_anywhere,
+    pixels,
+    split_stems,
+)
 from .marks import Marks
 from .written import Written, empty_folder, left_out, place_photo, same_source
 
@@ -35,6 +45,7 @@ def write(data: Dataset, path: Path | str) -> Written:
     folder = empty_folder(path)
     notes = left_out(data, HOLDS | {"mask"}, "LabelMe")
     classes_left_out(data, notes, "LabelMe")
+    nothing_anywhere(data, notes, "LabelMe")
     name_of = listed_names(data.classes)
     stems = file_stems(data, notes)
     for photo in track(data.photos, "writing LabelMe"):

@@ -82,17 +82,20 @@ class Marks:
         self.boxes.append(Box.upright(name, left, top, right, bottom))
 
     def turned_box(self, name: str, corners: Ring) -> None:
-        """A box by its four corners in order; it may reach out of the photo by the photo's size, since it has to keep
-        its corners."""
+        """A box by its four corners in order. One that is not upright may reach out of the photo by the photo's size,
+        since it has to keep its corners."""
         corners_42 = np.asarray(corners, np.float64)
         if is_void(name):
             return self.region(name, [[corners_42]])
         if not np.isfinite(corners_42).all():
             return self.leave_out(name, NOT_FINITE)
+        box = Box(name, pairs(corners_42))  # type: ignore[arg-type]
+        if box.is_upright:
+            return self.box(name, *box.bounds)
         size = np.array([self.width, self.height])
         if not has_area(corners_42) or (corners_42 < -size).any() or (corners_42 > 2 * size).any():
             return self.leave_out(name, NO_AREA)
-        self.boxes.append(Box(name, pairs(corners_42)))  # type: ignore[arg-type]
+        self.boxes.append(box)
 
     def region(self, name: str, polygons: Iterable[Sequence[Ring]], crowd: bool = False) -> None:
         """An outlined object: polygons of an outer ring and its holes, each ring at least three vertices (x, y)."""

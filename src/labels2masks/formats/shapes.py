@@ -36,7 +36,7 @@ def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float
 
 def turned(xy_N2: np.ndarray, degrees: float) -> np.ndarray:
     """The points turned around (0, 0), clockwise as one sees them (y points down)."""
-    c, s = cos(radians(degrees)), sin(radians(degrees))
+    c, s = round(cos(radians(degrees)), 15), round(sin(radians(degrees)), 15)  # a quarter turn is exact
     return xy_N2 @ np.array([[c, s], [-s, c]])
 
 
@@ -44,7 +44,7 @@ def turned_corners(x0: float, y0: float, x1: float, y1: float, degrees: float) -
     """The corners, 4 x 2, of the box over [x0, x1) x [y0, y1) turned clockwise around its centre."""
     centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
     corners_42 = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64)
-    return turned(corners_42 - centre, degrees) + centre
+    return np.round(turned(corners_42 - centre, degrees) + centre, 9)
 
 
 def as_turned(box: Box) -> tuple[float, float, float, float, float] | None:

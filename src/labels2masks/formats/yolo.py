@@ -67,7 +67,8 @@ def read(path: Path) -> Dataset:
     source = file or root
     splits = photos_of_splits(settings, source, files, texts, notes)
     in_splits = {photo for split in splits.values() for photo in split}
-    used = [p for p in files.by_path if not splits or p in in_splits or "images" in p.split("/")[:-1]]
+    own = file is None or file.parent == root  # above data.yaml there may be photos of other data sets
+    used = [p for p in files.by_path if not splits or p in in_splits or (own and "images" in p.split("/")[:-1])]
     names = photo_names(used)
     name_of = class_names(settings, source, texts, notes)
     found: dict[str, Marks | None] = {}
