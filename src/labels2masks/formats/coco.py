@@ -87,9 +87,10 @@ def read(path: Path) -> Dataset:
     photos: dict[str, Photo] = {}
     splits: dict[str, dict[str, None]] = {}
     for listed in files:
+        naming = _Naming(listed, classes)
         for image_id, entry in listed.entries.items():
             if entry is not None:
-                labels = _labels(listed, entry, drawn.pop((listed.path, image_id), None), classes, notes)
+                labels = _labels(naming, entry, drawn.pop((listed.path, image_id), None), notes)
                 if entry.name in photos:
                     labels = _joined((*photos[entry.name].labels, *labels))
                 photos[entry.name] = Photo(entry.name, entry.image, labels, vocabulary)
@@ -145,40 +146,55 @@ def _take(drawn: _Drawn, value: Mapping[str, Any], notes: Notes, where: Callable
         note("annotations without outline, box or visible keypoint are left out")
 
 
-def _labels(listed: CocoFile, entry: Entry, drawn: _Drawn | None, classes: Classes, notes: Notes) -> tuple[Label, ...]:
+class _Naming:
+    """How the category ids of one file read in the classes of the data set."""
+
+    def __init__(self, listed: CocoFile, classes: Classes) -> None:
+        self.classes = classes
+        self.void = {i for i, c in listed.categories.items() if c.is_void}
+        # Under the background's name an area that states nothing leaves the rest of the photo a mask.
+        self.names = {i: classes.background or c.name for i, c in listed.categories.items() if i in self.void}
+        self.names |= {i: c.name for i, c in listed.categories.items() if i not in self.void}
+        self.foreground = listed.foreground
+        self.semantic = _semantic(listed) is not None
+        self._met: dict[frozenset[str], frozenset[str]] = {}
+
+    def once(self, names: frozenset[str]) -> frozenset[str]:
+        """The same set for equal sets: 100,000 photos of 80 classes would take a gigabyte."""
+        return self._met.setdefault(names, names)
+
+
+def _labels(naming: _Naming, entry: Entry, drawn: _Drawn | None, notes: Notes) -> tuple[Label, ...]:
     """What one file says of one photo, by the names of classes."""
-    marker, where = _semantic(listed), f"photo {entry.name!r}"
     if drawn is None:
-        return () if marker is None else (Regions((), listed.foreground),)
-    names = {i: c.name for i, c in listed.categories.items()}
+        return (Regions((), naming.foreground),) if naming.semantic else ()
+    names, void, where = naming.names, naming.void, f"photo {entry.name!r}"
     used = {c for marks in (drawn.regions, drawn.boxes, drawn.points) for c, *_ in marks} | set(drawn.lost)
     marks = Marks(drawn.size, notes, where)
-    # Under the background's name an area that states nothing leaves the rest of the photo a mask.
-    void = {i: classes.background or c.name for i, c in listed.categories.items() if c.is_void}
     for category, polygons, crowd in drawn.regions:
         if category in names:
-            marks.region(void.get(category, names[category]), polygons, category in void or (crowd and marker is None))
+            marks.region(names[category], polygons, category in void or (crowd and not naming.semantic))
     for category, found in drawn.boxes:
         if category in void:
-            marks.region(void[category], rectangle(*found), crowd=True)
+            marks.region(names[category], rectangle(*found), crowd=True)
         elif category in names:
             marks.box(names[category], *found)
     marks.doubtful |= {names.get(category) for category in drawn.lost}
     if not used <= names.keys():
         marks.leave_out(None, "annotations of categories that are not listed are left out")
-    boxed, outlined = (promised & listed.foreground for promised in marks.promised(classes))
+    boxed, outlined = (promised & naming.foreground for promised in marks.promised(naming.classes))
     if entry.asked is not None:
         none, some = ({names[i] for i in ids if i in names} for ids in entry.asked)
         asked = ({names[i] for i in used if i in names} | none) - some
         boxed, outlined = boxed & asked, outlined & asked
-    labels: list[Label] = []
-    if marks.regions or marker is not None:
-        labels.append(Regions(tuple(marks.regions), outlined))
-    if marks.boxes:
-        labels.append(Boxes(tuple(marks.boxes), boxed))
     for category, x, y in drawn.points:
-        if category in names:
+        if category in names and category not in void:
             marks.point(names[category], x, y)
+    labels: list[Label] = []
+    if marks.regions or naming.semantic:
+        labels.append(Regions(tuple(marks.regions), naming.once(outlined)))
+    if marks.boxes:
+        labels.append(Boxes(tuple(marks.boxes), naming.once(boxed)))
     if marks.points:
         labels.append(Points(tuple(marks.points)))
     if entry.size in (None, drawn.upright):

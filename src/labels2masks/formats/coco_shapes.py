@@ -67,7 +67,9 @@ def _ring(value: Any, note: Note) -> np.ndarray | None:
     if numbers is None or numbers.size < 6 or numbers.size % 2 or (numbers.ndim > 1 and numbers.shape[1:] != (2,)):
         note("polygons that are not three or more x, y are left out")
         return None
-    return np.clip(numbers, -FAR, FAR).reshape(-1, 2).astype(np.float32)
+    if np.abs(numbers).max() > FAR:
+        numbers = np.clip(numbers, -FAR, FAR)
+    return numbers.reshape(-1, 2).astype(np.float32)
 
 
 def _numbers(value: Any) -> np.ndarray | None:
