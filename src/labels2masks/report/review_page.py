@@ -28,6 +28,7 @@ from .frame import frame
 from .markup import Content, Markup, element
 from .overlay import draw_marks, overlay, write_names
 from .pictures import data_uri
+from .svg import hexed, rectangle
 
 SCRIPT = Path(__file__).with_name("review.js")
 SIDE = 400
@@ -88,9 +89,21 @@ def review_page(
         )
         if cards
         else None,
+        _legend(classes),
     )
     script = SCRIPT.read_text(encoding="utf-8") if cards else ""
     return frame(f"Labels of {title}", header, parts, __version__, script)
+
+
+def _legend(classes: Classes) -> Markup:
+    """A square of its colour before each class; the background has no tint."""
+    tinted = [(n, c) for n, c in zip(classes.names, classes.colours, strict=True) if n != classes.background]
+    squares = [
+        element("svg", rectangle(0, 0, 12, 12, fill=hexed(colour)), width=12, height=12, aria_hidden="true")
+        for _, colour in tinted
+    ]
+    named = [element("span", square, name) for square, (name, _) in zip(squares, tinted, strict=True)]
+    return element("p", *named, class_="legend")
 
 
 def _digest(rows: Sequence[Mapping[str, Any]]) -> str:
