@@ -15,6 +15,7 @@ from .cam_seeds import cam_seeds
 from .cues import Cues
 from .decide import ArgMax, Evidence, Portion, Rule, Threshold, decide
 from .dense_crf import dense_crf
+from .from_maps import from_maps, map_cues
 from .grabcut import grabcut, grabcut_plus
 from .guide_labeller import guide_labeller, guide_labeller_g0, guide_labeller_g1
 from .propagate_labels import propagate_labels
@@ -26,6 +27,7 @@ from .wssl import bbox_rect, bbox_seg, em_adapt, em_fixed
 
 STEPS = {
     "threshold": (threshold, "", "saliency"),
+    "from_maps": (from_maps, "", "class maps of any tool"),
     "grabcut": (grabcut, "Rother et al. 2004", "boxes, extreme clicks or scribbles"),
     "grabcut_plus": (grabcut_plus, "Simple Does It, Khoreva et al. 2017", "boxes"),
     "dense_crf": (dense_crf, "Kraehenbuehl and Koltun 2011", "evidence of other steps"),
@@ -72,12 +74,14 @@ __all__ = [
     "dense_crf",
     "em_adapt",
     "em_fixed",
+    "from_maps",
     "grabcut",
     "grabcut_plus",
     "guide_labeller",
     "guide_labeller_g0",
     "guide_labeller_g1",
     "m_and_g",
+    "map_cues",
     "propagate_labels",
     "random_walk",
     "scribblesup",
