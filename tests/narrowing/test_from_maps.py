@@ -5,7 +5,7 @@ import pytest
 from contracts import step_contract
 from hypothesis import given
 from hypothesis import strategies as st
-from narrowing.scenes import VOCABULARY, H, W, all_cues, boxed, photo, scribbled, tagged, truth
+from narrowing.scenes import VOCABULARY, H, W, all_cues, boxed, photo, tagged, truth
 from PIL import Image
 
 from labels2masks.errors import UsageError
