@@ -12,7 +12,7 @@ from math import ceil, floor
 import numpy as np
 
 from ..classes import Classes
-from ..labels import Boxes, Label, Mask, Point, Points, Region, Regions, Scribbles, Stroke, Tags
+from ..labels import Boxes, Label, Mask, Point, Points, Region, Regions, Scribbles, Stroke, Tags, kind_name
 from ..labels.outlines import filled
 from .dataset import Dataset, Photo
 from .listing import BACKGROUND_NAMES
@@ -48,17 +48,17 @@ def marks_of(photo: Photo, holds: Collection[str], notes: Notes, name: str, void
                     marks.absent |= denied
                 else:
                     notes.add(f"that a class is absent, which {name} has no place for", where)
-        elif (
-            isinstance(label, Points | Scribbles) and ("points" if isinstance(label, Points) else "scribbles") in holds
-        ):
+        elif isinstance(label, Points | Scribbles) and kind_name(label) in holds:
             if label.complete:
                 notes.add(f"that every class in the photo has a click or a line, which {name} has no place for", where)
             for mark in label.marks:
                 if mark.negative:
                     notes.add(f'"not this class here", which {name} has no place for', where)
-                elif known({mark.name}) and isinstance(mark, Point):
+                elif not known({mark.name}):
+                    continue
+                elif isinstance(mark, Point):
                     marks.point(mark.name, mark.x, mark.y)
-                elif isinstance(mark, Stroke) and known({mark.name}):
+                else:
                     if mark.width != Stroke.width:
                         notes.add(f"widths of lines, which {name} has no place for", where)
                     marks.stroke(mark.name, mark.xy)
@@ -155,9 +155,7 @@ def file_stems(data: Dataset, notes: Notes) -> dict[str, str]:
     taken: set[str] = set()
     for photo in data.photos:
         parts = [p for p in photo.name.replace("\\", "/").split("/") if p.strip(". ")]
-        stem = (
-            "/".join("".join("_" if c in ':*?"<>|' or not c.isprintable() else c for c in p) for p in parts) or "photo"
-        )
+        stem = "".join("_" if c in ':*?"<>|' or not c.isprintable() else c for c in "/".join(parts)) or "photo"
         while stem.lower() in taken:  # on some disks A and a are one
             stem += "_"
         if stem != photo.name:

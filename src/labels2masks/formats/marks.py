@@ -181,6 +181,8 @@ class Marks:
 
 MOST_LOOKED_AT = 1000
 """Regions that one is compared with: what a person draws is fewer, and what a hostile file holds takes no hours."""
+MOST_CLASSES = 65533
+"""Ids 0..65535, less the background and 255."""
 NOT_FINITE = "marks with coordinates that are no finite numbers are left out"
 NO_AREA = "marks without area in the photo are left out"
 
@@ -210,13 +212,13 @@ def foreign_classes(path: Path, names: Iterable[str], colours: Mapping[str, Colo
     """Classes of a list that knows no background, which is added before all others; one that has it has it first.
 
     Names for void become groups of all classes, so that areas may bear them. colours: by name, used where all have one.
-    Raises DataError for more than 65,534.
+    Raises DataError for more of them than ids.
     """
     listed = dict.fromkeys(names)
     void = [n for n in listed if is_void(n)]
+    if len(listed) > MOST_CLASSES:
+        raise DataError(f"{path}: {len(listed)} classes; expected at most {MOST_CLASSES}, beside background and void")
     classes = named_classes(n for n in listed if n not in void)
-    if len(classes) > 65535:
-        raise DataError(f"{path}: {len(classes) - 1} classes; expected at most 65,534 beside the background")
     known = {classes.names[0]: (0, 0, 0), **(colours or {})}
     return replace(
         classes,

@@ -72,7 +72,7 @@ def read(path: Path) -> Dataset:
     names = photo_names(used)
     name_of = class_names(settings, source, texts, notes)
     found: dict[str, Marks | None] = {}
-    for photo in used:
+    for photo in track(used, "reading YOLO"):
         text = next((texts[t] for t in (_label_path(photo), os.path.splitext(photo)[0] + ".txt") if t in texts), None)
         found[photo] = None if text is None else _marks(text, files.by_path[photo], name_of, settings, source, notes)
     marked = [m for m in found.values() if m is not None]
