@@ -36,6 +36,8 @@ RESULTS = Path(__file__).with_name("results") / "open_coco.json"
 PHOTOS_A_FILE = 10_000
 """Hard links of one file: disks limit how many there may be."""
 OBJECTS = 7
+DRAWN = 10_000
+"""Different objects, taken in turn."""
 HEIGHT, WIDTH = 480, 640
 
 
@@ -115,9 +117,10 @@ def drawn(folder: Path, photos: int) -> Path:
             entry |= {"height": HEIGHT, "width": WIDTH, "date_captured": "2013-11-14 17:02:52", "id": 10 * i + 9}
             out.write(f"{',' if i else ''}{json.dumps(entry, separators=(',', ':'))}")
         out.write('],"annotations":[')
+        shapes = [json.dumps(outlined(rng), separators=(",", ":"))[:-1] for _ in range(DRAWN)]
         for number in range(photos * OBJECTS):
-            annotation = outlined(rng) | {"image_id": 10 * (number // OBJECTS) + 9, "id": number}
-            out.write(f"{',' if number else ''}{json.dumps(annotation, separators=(',', ':'))}")
+            ids = f'"image_id":{10 * (number // OBJECTS) + 9},"id":{number}}}'
+            out.write(f"{',' if number else ''}{shapes[number % DRAWN]},{ids}")
         kinds = [{"supercategory": "thing", "id": i, "name": f"class {i}"} for i in range(1, 91) if i % 9]
         out.write(f'],"categories":{json.dumps(kinds)}}}')
     return file

@@ -1,6 +1,7 @@
 """COCO's JSON: what each kind of annotation means, what is damaged, and what comes back of what is written."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from labels2masks.classes import Classes, Vocabulary
 from labels2masks.errors import DataError, UsageError
-from labels2masks.formats import coco, coco_panoptic
+from labels2masks.formats import coco, coco_panoptic, streamed_json
 from labels2masks.formats.convert import convert
 from labels2masks.formats.dataset import Dataset, Photo
 from labels2masks.formats.open import open_dataset
@@ -468,6 +469,36 @@ def test_fuzz(tmp_path_factory, maker, data):
     file = sorted((root / "annotations").glob("*.json"))[0]
     file.write_bytes(damaged(file.read_bytes(), data.draw))
     reads_or_refuses(root)
+
+
+def test_no_split_is_lost_whatever_it_is_called(tmp_path):
+    data = everything(tmp_path)
+    splits = {"val": ("a",), "valid": ("b",), "val2017": ("c",), "instances": ("a", "c"), "Main/train": ("b",)}
+    again = open_dataset(coco.write(replace(data, splits=splits), tmp_path / "out").path)
+    assert sorted(again.splits.values()) == sorted(splits.values())
+    assert {"val", "instances", "Main__train"} <= set(again.splits)
+
+
+def test_memory_is_that_of_the_labels_that_are_kept(tmp_path, monkeypatch):
+    """The file as Python's objects takes several times its size, the labels less than it."""
+    monkeypatch.setattr(streamed_json, "CHUNK", 2**13)
+    images = [{"id": i, "file_name": f"{i}.png", "height": HEIGHT, "width": WIDTH} for i in range(40)]
+    for image in images:
+        save(tmp_path / "images" / image["file_name"], np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    rng = np.random.default_rng(0)
+    marks = [{"segmentation": [np.round(rng.uniform(0, 12, 160), 3).tolist()], "image_id": i % 40} for i in range(300)]
+    file = made(tmp_path, coco_json(*marks, images=images)) / "annotations" / "instances_train2017.json"
+    open_dataset(file)
+    tracemalloc.start()
+    data = open_dataset(file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    value = json.loads(file.read_bytes())
+    at_once = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(value["annotations"]) == sum(len(kind(p, Regions).marks) for p in data) == 300
+    size = file.stat().st_size
+    assert size > 3e5 and peak < 1.2 * size and at_once > 3 * size
 
 
 def test_masks_of_a_folder_through_coco_and_back(tmp_path):

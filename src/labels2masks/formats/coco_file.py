@@ -33,7 +33,7 @@ PEEK = 2**15
 WORDS = tuple(
     f'"{w}"'.encode() for w in ("images", "annotations", "categories", "image_id", "category_id", "file_name")
 )
-TASK = re.compile(r"(instances|person_keypoints|stuff|panoptic|image_info)_(?=.)")
+TASK = re.compile(r"^(instances|person_keypoints|stuff|panoptic|image_info)_(?=.)")
 YEAR = re.compile(r"^(train|val|test|test-dev|unlabeled)(19|20)\d\d$")
 NO_SPLIT = frozenset({"instances", "panoptic", "annotations", "coco", "result", "labels"})
 
@@ -127,14 +127,15 @@ def read_files(
 
 def _named(file: Path, path: Path) -> CocoFile:
     stem = file.stem.removesuffix(".coco")
-    tag = file.parent.name if stem == "_annotations" else TASK.sub("", stem, count=1)
+    tag = file.parent.name if stem == "_annotations" else TASK.sub("", stem)
     split = "" if path.is_file() or stem in NO_SPLIT else split_of(tag)
     hints = (f"images/{tag}", f"{tag}/images", f"images/{split}", f"{split}/images", "images", file.parent.name, "")
     return CocoFile(file, split, tuple(dict.fromkeys(hints)))
 
 
 def split_of(tag: str) -> str:
-    return {"valid": "val", "validation": "val"}.get(tag, YEAR.sub(r"\1", tag))
+    """The split that a file's or folder's name means: "train2017" is train, and "valid", as Roboflow writes, val."""
+    return "val" if tag == "valid" else YEAR.sub(r"\1", tag)
 
 
 def _read(

@@ -19,12 +19,16 @@ def parts_of(data: Dataset, task: str, notes: Notes) -> dict[str, list[Photo]]:
     """File name without suffix -> its photos: one file for each split, and one for the photos of none."""
     photos = {p.name: p for p in data.photos}
     made: dict[str, list[Photo]] = {}
+    taken: set[str] = set()
     for split, names in data.splits.items():
         stem = re.sub(r"[^\w.-]+", "__", split)
+        while split_of(stem) in taken:
+            stem += "_"
+        taken.add(split_of(stem))
         if split_of(stem) != split:
             notes.add("split names that are no file names, or end in a year, are changed", f"split {split!r}")
         if here := [photos[n] for n in names if n in photos]:
-            made.setdefault(f"{task}_{stem}", []).extend(here)
+            made[f"{task}_{stem}"] = here
         else:
             notes.add("empty splits", f"split {split!r}")
     listed = {p.name for photos_of in made.values() for p in photos_of}

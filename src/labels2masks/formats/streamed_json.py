@@ -18,7 +18,7 @@ CHUNK = 2**20
 """Characters that are read at a time."""
 
 LARGEST = 2**26
-"""Characters of one value above which a file is refused: an image's largest outline takes a hundredth of that."""
+"""Characters of one value above which a file is refused: an outline of a million vertices takes a third of that."""
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 
@@ -109,7 +109,8 @@ class _Window:
 
     def fail(self, expected: str) -> DataError:
         place = self._before + self._at
-        return DataError(f"{self._file}, character {place}: not valid JSON; expected {expected}: export it again")
+        wanted = " ".join(ascii(expected[:80])[1:-1].split())  # it may hold a key, and that anything
+        return DataError(f"{self._file}, character {place}: not valid JSON; expected {wanted}: export it again")
 
     def _more(self) -> bool:
         """Read on; what was passed is forgotten."""
