@@ -83,13 +83,12 @@ def audit(
 
 def audit_text(result: Mapping[str, Any]) -> str:
     """What `audit` returned, for a person: percent with one decimal and bands, '-' for what nobody named."""
-    lines = [] if result["miou"] is None else [*_scores(result), ""]
-    if result["answered"] and result["miou"] is None:
+    scored = result["miou"] is not None
+    lines = _scores(result) if scored else []
+    if result["answered"] and not scored:
         lines.append(f"not scored: all {result['answered']:,} answers are unclear")
-    lines += [*_to_do(result), *_left_out(result)]
-    if result["miou"] is not None:
-        lines += ["", *card_lines(result["protocol"])]
-    return "\n".join(lines)
+    parts = [lines, [*_to_do(result), *_left_out(result)], card_lines(result["protocol"]) if scored else []]
+    return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def _opened(images: Dataset | Path | str, levels: Levels | None) -> Dataset:
@@ -122,13 +121,13 @@ def _result(drawn: Audit, found: Estimate | None, data: Dataset, split: str | No
         "clicks": len(drawn.pixels),
         "answered": count,
         "behind_a_gap": sum(number > count for number in answers),
-        "miou": _figure(found and found.miou),
-        "pixel_accuracy": _figure(found and found.pixel_accuracy),
-        "unclear": _figure(found and found.unclear),
+        "miou": _figure(found.miou if found else None),
+        "pixel_accuracy": _figure(found.pixel_accuracy if found else None),
+        "unclear": _figure(found.unclear if found else None),
         "unseen": found.unseen if found else None,
         "per_class": {
             name: {
-                "iou": _figure(found and found.iou_C[c]),
+                "iou": _figure(found.iou_C[c] if found else None),
                 "area": _figure(found.area_C[c] if found and found.area_C else None),
                 "answers": used.count(c),
             }
@@ -175,8 +174,8 @@ def _to_do(result: Mapping[str, Any]) -> list[str]:
     if not missing:
         return []
     lines = [
-        f"{missing:,} pixels to name: look at {folder / SHEET}, write the class of each (or unclear) into the column "
-        f"answer of {folder / ANSWERS}, and call this again"
+        f"{missing:,} pixels to name: look at {folder / SHEET}, write the class of each (or unclear)",
+        f"into the column answer of {folder / ANSWERS}, and call this again",
     ]
     if result["behind_a_gap"]:
         lines.append(
