@@ -123,15 +123,16 @@ def with_mask(root: Path) -> Dataset:
 @pytest.mark.parametrize(
     ("boxes", "kept", "complete", "note"),
     [
-        ([("cat", 3, 3, "nan", 6)], [], False, "without an area"),
+        ([("cat", 3, 3, "nan", 6)], [], False, "no finite numbers"),
         ([("cat", 3, 3, 6)], [], False, "four numbers"),
-        ([("cat", 6, 3, 3, 6), ("dog", 1, 1, 2, 2)], [(0, 0, 2, 2)], False, "without an area"),
-        ([("cat", "-1e9", 3, "1e9", 6)], [(0, 2, 16, 6)], True, "cut off"),
-        ([("cat", "1e9", 3, "2e9", 6)], [], False, "cut off"),
-        ([("cat", "1e400", 3, "2e9", 6)], [], False, "without an area"),
+        ([("cat", 6, 3, 3, 6), ("dog", 1, 1, 2, 2)], [(0, 0, 2, 2)], False, "without area"),
+        ([("cat", "-1e9", 3, "1e9", 6)], [(0, 2, 16, 6)], True, "cut at its border"),
+        ([("cat", "1e9", 3, "2e9", 6)], [], False, "without area"),
+        ([("cat", "1e400", 3, "2e9", 6)], [], False, "no finite numbers"),
         ([("cat", 0, 0, 16, 12)], [(0, 0, 16, 12)], True, ""),
         ([("", 1, 1, 2, 2)], [], False, "without a class name"),
         ([("cat", 3.5, 3, 3, 6)], [(2.5, 2, 3, 6)], True, ""),
+        ([("ignore", 3, 3, 6, 6)], [], True, "areas to ignore"),
     ],
 )
 def test_damaged_boxes_are_left_out_and_said(tmp_path, boxes, kept, complete, note):

@@ -21,12 +21,13 @@ import numpy as np
 
 from ..classes import Classes, Vocabulary
 from ..errors import DataError
-from ..labels import Label, Mask, Region, Regions
+from ..labels import Label, Mask, Regions
 from ..progress import track
 from .dataset import Dataset, Photo
 from .drawn import on_upright
 from .label_json import Field
 from .listing import files_by_name, read_json
+from .marks import Marks
 from .mask_files import file_names, ids_in, known_ids, mask_notes, one_split_each, write_grey
 from .notes import Notes
 from .written import Written, empty_folder, place_photo
@@ -124,34 +125,31 @@ def _polygons(path: Path, below: str, image: Path, notes: Notes) -> tuple[Label,
 def _regions(field: Field, fine: bool, notes: Notes) -> tuple[Regions, tuple[int, int]]:
     """(outlines, (height, width)) of one file; objects that are marked as deleted or have no id are passed over."""
     size = field.at("imgHeight").whole(), field.at("imgWidth").whole()
-    complete = set(DRAWN.source.names if fine else ())
-    marks = []
+    marks = Marks(size, notes, field.where)
     for item in field.items("objects"):
         name = item.at("label").text()
-        name = name.removesuffix("group") if name not in VOID and name.removesuffix("group") in CLASSES.names else name
+        if name not in VOID and (single := name.removesuffix("group")) in CLASSES.names:
+            name = single
         if name == "license plate" or ("deleted" in item and item.at("deleted").value):
             continue
         if name not in DRAWN.source.names:
-            notes.add("objects of labels that Cityscapes has not are left out", item.where)
-            complete.clear()
+            marks.leave_out(None, "objects of labels that Cityscapes has not are left out")
             continue
-        ring = _ring(item.at("polygon"), size)
-        if ring is None:
-            notes.add("polygons of fewer than three points, or of no two numbers each, are left out", item.where)
-            complete.discard(name)
-        else:
-            marks.append(Region(name, ((ring,),)))
-    return Regions(tuple(marks), frozenset(complete)), size
+        ring_N2 = _ring(item.at("polygon"))
+        if ring_N2 is None:
+            marks.leave_out(name, "polygons of fewer than three points, or of no two numbers each, are left out")
+        else:  # "unlabeled" would be an area to ignore, and those lie below all others; static is void too
+            marks.region("static" if name == "unlabeled" else name, [[ring_N2 + 0.5]])
+    complete = marks.promised(DRAWN.source)[1] if fine else frozenset()
+    return Regions(tuple(marks.regions), complete), size
 
 
-def _ring(field: Field, size: tuple[int, int]) -> np.ndarray | None:
+def _ring(field: Field) -> np.ndarray | None:
     try:
         xy_N2 = np.array([[v.number() for v in vertex.items()] for vertex in field.items()], np.float64)
     except (DataError, ValueError):  # points of different lengths, too
         return None
-    if xy_N2.ndim != 2 or xy_N2.shape[1] != 2 or len(xy_N2) < 3:
-        return None
-    return np.clip(xy_N2 + 0.5, 0, size[::-1]).astype(np.float32)
+    return xy_N2 if xy_N2.ndim == 2 and xy_N2.shape[1] == 2 and len(xy_N2) >= 3 else None
 
 
 def write(data: Dataset, path: Path | str) -> Written:

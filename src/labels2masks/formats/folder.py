@@ -90,10 +90,12 @@ def write(data: Dataset, path: Path | str) -> Written:
 
 def _parts(path: Path) -> list[tuple[str, Path, Path | None]]:
     """(prefix of the names, photos, masks): one part, or one for each of train/, val/ and test/."""
-    parts = [
+    parts: list[tuple[str, Path, Path | None]] = [
         (f"{s}/", images, _below(path / s, MASK_FOLDERS)) for s in SPLITS if (images := _below(path / s, IMAGE_FOLDERS))
     ]
-    beside = [(f"{s}/", path / s, path / f"{s}_labels") for s in SPLITS if (path / f"{s}_labels").is_dir()]
+    beside: list[tuple[str, Path, Path | None]] = [
+        (f"{s}/", path / s, path / f"{s}_labels") for s in SPLITS if (path / f"{s}_labels").is_dir()
+    ]
     return parts or beside or [("", _below(path, IMAGE_FOLDERS) or path, _below(path, MASK_FOLDERS))]
 
 

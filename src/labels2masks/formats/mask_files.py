@@ -98,10 +98,9 @@ def one_split_each(data: Dataset, known: Mapping[str, str], name: str, notes: No
         for photo in data.splits[split]:
             if made.setdefault(photo, known[split]) != known[split]:
                 notes.add(f"further splits of a photo: {name} holds one", f"photo {photo!r}, split {split!r}")
-    for photo in data.photos:
-        if photo.name not in made:
-            made[photo.name] = first
-            notes.add(f"photos of no split are put into {first}: {name} has a folder for each", f"photo {photo.name!r}")
+    for photo_name in (p.name for p in data.photos if p.name not in made):
+        made[photo_name] = first
+        notes.add(f"photos of no split are put into {first}: {name} has a folder for each", f"photo {photo_name!r}")
     return made
 
 
@@ -137,7 +136,7 @@ def ids_in(photo: Photo, ids: Mapping[str, int], void: int, notes: Notes) -> np.
     for source_name, file_id in zip(source.names, source.file_ids, strict=True):
         meant = photo.vocabulary.sets[source_name]
         if len(meant) == 1:
-            table[file_id + 1] = ids.get(*meant, void)
+            table[file_id + 1] = ids.get(next(iter(meant)), void)
         elif meant and (ids_HW == file_id).any():
             notes.add("pixels that are one of several classes become void", f"photo {photo.name!r}")
     return table[ids_HW + 1]

@@ -25,6 +25,7 @@ from ..progress import track
 from .dataset import Dataset, Photo
 from .jsonl import write_mask
 from .listing import class_list, images_below, made_classes, read_list, read_lists
+from .marks import is_void
 from .mask_files import file_names, ids_in, mask_notes, write_list
 from .notes import Notes
 from .voc_tags import is_of_tags, read_tags, write_tags
@@ -81,7 +82,7 @@ def read(path: Path) -> Dataset:
         if name in tags:
             labels.append(tags[name])
         if name in found:
-            labels += boxes_of(found[name], image, classes.foreground, notes, f"photo {name!r}")
+            labels += boxes_of(found[name], image, classes, notes, f"photo {name!r}")
         if name in masks:
             labels.append(Mask(masks[name]))
         photos.append(Photo(name, image, tuple(labels), vocabulary))
@@ -152,7 +153,7 @@ def _roots(path: Path) -> list[Path]:
 
 def _class_list(root: Path, annotations: Iterable[Annotation]) -> Classes:
     classes, source = class_list(root)
-    boxed = {name for found in annotations for name, _ in found.objects if name}
+    boxed = {name for found in annotations for name, _ in found.objects if name and not is_void(name)}
     if classes is None:
         foreign = sorted(boxed - set(NAMES))
         if not foreign:

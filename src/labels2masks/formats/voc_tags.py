@@ -56,8 +56,9 @@ def _class_of(stem: str, classes: Classes) -> str | None:
 def write_tags(data: Dataset, names: Mapping[str, str], folder: Path, notes: Notes) -> None:
     """One file for each class and split. names: photo -> file name. A complete class without a tag is absent."""
     splits: dict[str, dict[str, None]] = {}
-    for split, photos in data.splits.items():
-        splits.setdefault(plain_name(split.removeprefix("Main/").replace("/", "__")), {}).update(dict.fromkeys(photos))
+    for split, listed_photos in data.splits.items():
+        stem = plain_name(split.removeprefix("Main/").replace("/", "__"))
+        splits.setdefault(stem, {}).update(dict.fromkeys(listed_photos))
     listed = {photo for photos in splits.values() for photo in photos}
     lines: dict[tuple[str, str], list[str]] = {}
     by_name = {photo.name: photo for photo in data.photos}

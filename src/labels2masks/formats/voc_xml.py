@@ -5,9 +5,8 @@ Pixels are counted from 1 and the last one is included: (1, 1, 2, 2) covers [0, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from math import isfinite
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, ParseError, SubElement
@@ -15,10 +14,11 @@ from xml.etree.ElementTree import Element, ParseError, SubElement
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import parse
 
+from ..classes import Classes
 from ..errors import DataError
 from ..labels import Box, Boxes, Label
 from .drawn import on_upright
-from .image import image_size
+from .marks import Marks, drawable_size, is_void
 from .notes import Notes
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -28,7 +28,7 @@ SIDES = ("xmin", "ymin", "xmax", "ymax")
 class Annotation:
     """One file. size: (height, width) it was drawn at, None where it does not say.
 
-    objects: name and (x0, y0, x1, y1) on VOC's counting, None where four numbers with an area are not there.
+    objects: name and (xmin, ymin, xmax, ymax) on VOC's counting, None where four numbers are not there.
     """
 
     size: tuple[int, int] | None
@@ -45,14 +45,15 @@ def read_annotation(path: Path) -> Annotation:
             f"{path}: not a readable VOC annotation ({type(error).__name__}: {reason}); export it again"
         ) from error
     height, width = (_number(root, f"size/{side}") for side in ("height", "width"))
-    size = (int(height), int(width)) if height and width and min(height, width) >= 1 else None
+    known = height is not None and width is not None and 1 <= min(height, width) <= max(height, width) < 2**31
+    size = (int(height), int(width)) if known else None  # type: ignore[arg-type]
     return Annotation(size, tuple(_object(item) for item in root.iter("object")))
 
 
 def _object(item: Element) -> tuple[str, tuple[float, ...] | None]:
     corners = [_number(item, f"bndbox/{side}") for side in SIDES]
     found = tuple(c for c in corners if c is not None)
-    return (item.findtext("name") or "").strip(), found if len(found) == 4 and has_area(found) else None
+    return (item.findtext("name") or "").strip(), found if len(found) == 4 else None
 
 
 def has_area(corners: Sequence[float]) -> bool:
@@ -68,48 +69,29 @@ def counted(box: Box) -> tuple[float, ...]:
 
 def _number(item: Element, path: str) -> float | None:
     try:
-        number = float(item.findtext(path) or "")
+        return float(item.findtext(path) or "")
     except ValueError:
         return None
-    return number if isfinite(number) else None
 
 
-def boxes_of(
-    found: Annotation, image: Path, every_class: Collection[str], notes: Notes, where: str
-) -> tuple[Label, ...]:
+def boxes_of(found: Annotation, image: Path, classes: Classes, notes: Notes, where: str) -> tuple[Label, ...]:
     """The boxes on the upright photo, cut off at its border; complete but for the classes of damaged ones."""
-    marks: list[Box] = []
-    complete = set(every_class)
+    size = drawable_size(image, notes, where)
+    if size is None:
+        return ()
+    marks = Marks(found.size or size, notes, where)
     for name, corners in found.objects:
-        if not name:
-            notes.add("boxes without a class name are left out", where)
-            complete.clear()
+        if is_void(name):
+            notes.add("boxes of areas to ignore are left out", where)
         elif corners is None:
-            notes.add("boxes without an area, or without the four numbers xmin to ymax, are left out", where)
-            complete.discard(name)
+            marks.leave_out(name or None, "boxes without the four numbers xmin to ymax are left out")
+        elif not name:
+            marks.leave_out(None, "boxes without a class name are left out")
         else:
             x0, y0, x1, y1 = corners
-            marks.append(Box.upright(name, x0 - 1, y0 - 1, x1, y1))
-    drawn = on_upright([Boxes(tuple(marks), frozenset(complete))], image, found.size, notes, where)
-    return tuple(_cut_off(x, image, notes, where) if isinstance(x, Boxes) else x for x in drawn)
-
-
-def _cut_off(boxes: Boxes, image: Path, notes: Notes, where: str) -> Boxes:
-    try:
-        height, width = image_size(image)
-    except DataError:  # `check` reports the photo
-        return boxes
-    marks, outside = [], set()
-    for box in boxes.marks:
-        x0, y0, x1, y1 = box.bounds
-        kept = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
-        if max(abs(a - b) for a, b in zip(kept, box.bounds, strict=True)) > 1:
-            notes.add("boxes that reach beyond the photo are cut off at its border", where)
-        if kept[0] < kept[2] and kept[1] < kept[3]:
-            marks.append(Box.upright(box.name, *kept))
-        else:
-            outside.add(box.name)
-    return replace(boxes, marks=tuple(marks), complete=boxes.complete - outside)
+            marks.box(name, x0 - 1, y0 - 1, x1, y1)
+    boxed, _ = marks.promised(classes)
+    return on_upright([Boxes(tuple(marks.boxes), boxed)], image, found.size, notes, where)
 
 
 def annotation(file_name: str, size: tuple[int, int], boxes: Sequence[Box]) -> bytes:
