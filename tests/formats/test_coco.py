@@ -461,6 +461,29 @@ def test_panoptic_segments(tmp_path):
     assert (ids(data.photos[0]) == -1).sum() == HEIGHT * WIDTH - 18 - 24 and not data.photos[2].labels
 
 
+def test_panoptic_png_that_is_damaged_or_of_another_size(tmp_path):
+    folder = make_panoptic(tmp_path) / "annotations" / "panoptic_val2017"
+    (folder / "a.png").write_bytes(b"no picture")
+    save(folder / "b.png", np.zeros((HEIGHT, WIDTH - 1, 3), np.uint8))
+    data = open_dataset(tmp_path)
+    assert all(not p.labels for p in data) and len(data.notes) == 2
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**30), st.sampled_from([None, "background"]))
+def test_panoptic_round_trip(tmp_path_factory, photos, seed, background):
+    classes = Classes(("background", "cat", "cup"), background=background, file_ids=(7, 300, 0))
+    rng = np.random.default_rng(seed)
+    masks = [Mask(ids_HW=rng.choice([7, 300, 0, 255, -1], (HEIGHT, WIDTH)).astype(np.int32)) for _ in photos]
+    same = Vocabulary.same(classes)
+    shown = tuple(Photo(p.stem, p, (m,), same) for p, m in zip(photos, masks, strict=True))
+    root = tmp_path_factory.mktemp("panoptic") / "set"
+    again = open_dataset(coco_panoptic.write(Dataset(classes, shown), root).path)
+    assert again.classes.file_ids == classes.file_ids
+    for photo, mask in zip(again, masks, strict=True):
+        assert (ids(photo) == np.where(mask.ids_HW == 255, -1, mask.ids_HW)).all()
+
+
 @pytest.mark.parametrize("maker", [make_coco, make_panoptic])
 @settings(max_examples=60)
 @given(st.data())

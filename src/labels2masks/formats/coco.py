@@ -28,16 +28,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..classes import Classes, Vocabulary
+from ..classes import Classes
 from ..errors import UsageError
 from ..labels import Boxes, Label, Points, Regions
 from ..labels.kinds import Polygon
 from .coco_annotations import annotations_of
 from .coco_categories import categories_of, classes_of, id_of
-from .coco_file import CocoFile, Entry, coco_files, read_files
+from .coco_file import CocoFile, Entry, coco_files, dataset_of, read_files
 from .coco_shapes import Bounds, bounds, outlines, rectangle, visible
 from .coco_written import images_of, parts_of, write_lists
-from .dataset import Dataset, Photo
+from .dataset import Dataset
 from .drawn import on_upright
 from .marks import Marks, drawable_size
 from .mask_files import file_names
@@ -83,22 +83,13 @@ def read(path: Path) -> Dataset:
 
     files = read_files(path, "instances", notes, take)
     classes = classes_of(str(path), [f.categories.values() for f in files], _background(files[0]))
-    vocabulary = Vocabulary.same(classes)
-    photos: dict[str, Photo] = {}
-    splits: dict[str, dict[str, None]] = {}
-    for listed in files:
-        naming = _Naming(listed, classes)
-        for image_id, entry in listed.entries.items():
-            if entry is not None:
-                labels = _labels(naming, entry, drawn.pop((listed.path, image_id), None), notes)
-                if entry.name in photos:
-                    labels = _joined((*photos[entry.name].labels, *labels))
-                photos[entry.name] = Photo(entry.name, entry.image, labels, vocabulary)
-                if listed.split:
-                    splits.setdefault(listed.split, {})[entry.name] = None
-    return Dataset(
-        classes, tuple(photos.values()), {s: tuple(n) for s, n in splits.items()}, path, "coco", notes.lines()
-    )
+    naming = {f.path: _Naming(f, classes) for f in files}
+
+    def labels(listed: CocoFile, image_id: str, entry: Entry, before: tuple[Label, ...]) -> tuple[Label, ...]:
+        found = _labels(naming[listed.path], entry, drawn.pop((listed.path, image_id), None), notes)
+        return _joined((*before, *found)) if before else found
+
+    return dataset_of(path, "coco", files, classes, labels, notes)
 
 
 def _semantic(listed: CocoFile) -> Mapping[str, Any] | None:

@@ -16,8 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ..classes import Classes, Vocabulary
 from ..errors import DataError
+from ..labels import Label
 from .coco_categories import Category, category_of, id_of
+from .dataset import Dataset, Photo
 from .drawn import PhotoFiles, photos_near
 from .label_json import Field
 from .listing import has_images
@@ -123,6 +126,30 @@ def read_files(
     if not any(entry for listed in made for entry in listed.entries.values()):
         raise DataError(f"{path}: none of the listed images is below {photos.folder}; put the photos there")
     return made
+
+
+def dataset_of(
+    path: Path,
+    name: str,
+    files: list[CocoFile],
+    classes: Classes,
+    labels_of: Callable[[CocoFile, str, Entry, tuple[Label, ...]], tuple[Label, ...]],
+    notes: Notes,
+) -> Dataset:
+    """The listed photos in order. labels_of: (file, image's id, entry, the photo's labels so far) -> its labels."""
+    vocabulary = Vocabulary.same(classes)
+    photos: dict[str, Photo] = {}
+    splits: dict[str, dict[str, None]] = {}
+    for listed in files:
+        for image_id, entry in listed.entries.items():
+            if entry is not None:
+                before = photos[entry.name].labels if entry.name in photos else ()
+                labels = labels_of(listed, image_id, entry, before)
+                photos[entry.name] = Photo(entry.name, entry.image, labels, vocabulary)
+                if listed.split:
+                    splits.setdefault(listed.split, {})[entry.name] = None
+    by_split = {split: tuple(names) for split, names in splits.items()}
+    return Dataset(classes, tuple(photos.values()), by_split, path, name, notes.lines())
 
 
 def _named(file: Path, path: Path) -> CocoFile:

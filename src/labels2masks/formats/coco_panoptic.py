@@ -19,18 +19,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..classes import Vocabulary
 from ..errors import UsageError
 from ..files import write_atomically
 from ..labels import Label, Mask, Region, Regions, is_mask
 from ..labels.outlines import filled
 from ..labels.rasterise import check_size
 from .coco_categories import categories_of, classes_of, id_of
-from .coco_file import CocoFile, coco_files, read_files
+from .coco_file import CocoFile, Entry, coco_files, dataset_of, read_files
 from .coco_written import images_of, parts_of, write_lists
 from .dataset import Dataset, Photo
 from .drawn import PhotoFiles, on_upright
-from .image import image_size
+from .marks import drawable_size
 from .mask_files import file_names
 from .notes import Notes
 from .written import Written, empty_folder, left_out, place_photo, same_source, size_of
@@ -67,36 +66,20 @@ def read(path: Path) -> Dataset:
 
     files = read_files(path, "panoptic", notes, take)
     classes = classes_of(str(path), [f.categories.values() for f in files], None)
-    vocabulary = Vocabulary.same(classes)
     ids = dict(zip(classes.names, classes.file_ids, strict=True))
-    photos: dict[str, Photo] = {}
-    splits: dict[str, dict[str, None]] = {}
-    for listed in files:
-        for image_id, entry in listed.entries.items():
-            if entry is None:
-                continue
-            labels: tuple[Label, ...] = ()
-            if (listed.path, image_id) in found:
-                png, categories = found.pop((listed.path, image_id))
-                where = f"photo {entry.name!r}"
-                known = {
-                    s: ids[c.name] for s, i in categories.items() if (c := listed.categories.get(i)) and not c.is_void
-                }
-                if any(i not in listed.categories for i in categories.values()):
-                    notes.add("segments of categories that are not listed are void", where)
-                labels = on_upright((Mask(png, segments=known),), entry.image, image_size(png), notes, where)
-            if labels or entry.name not in photos:
-                photos[entry.name] = Photo(entry.name, entry.image, labels, vocabulary)
-            if listed.split:
-                splits.setdefault(listed.split, {})[entry.name] = None
-    return Dataset(
-        classes,
-        tuple(photos.values()),
-        {s: tuple(n) for s, n in splits.items()},
-        path,
-        "coco_panoptic",
-        notes.lines(),
-    )
+
+    def labels(listed: CocoFile, image_id: str, entry: Entry, before: tuple[Label, ...]) -> tuple[Label, ...]:
+        if (listed.path, image_id) not in found:
+            return before
+        where = f"photo {entry.name!r}"
+        png, segments = found.pop((listed.path, image_id))
+        if any(i not in listed.categories for i in segments.values()):
+            notes.add("segments of categories that are not listed are void", where)
+        known = {s: ids[c.name] for s, i in segments.items() if (c := listed.categories.get(i)) and not c.is_void}
+        size = drawable_size(png, notes, where)
+        return on_upright((Mask(png, segments=known),), entry.image, size, notes, where) if size else before
+
+    return dataset_of(path, "coco_panoptic", files, classes, labels, notes)
 
 
 def _segments(value: Any, notes: Notes, where: str) -> dict[int, str]:
