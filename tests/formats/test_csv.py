@@ -117,7 +117,6 @@ def test_names_lead_nowhere_else(tmp_path):
     ("text", "says"),
     [
         ("image,cat,cat\na,1,1\n", "two columns of one name"),
-        ("image,tags\na,\n", "0 classes"),
         ("image,cat\na,1\nb,house\n", "no column of a class"),
     ],
 )

@@ -86,7 +86,7 @@ def test_arrays_by_name_and_of_any_size(tmp_path):
     assert list(maps) == ["cat", "dog"] and (maps["dog"] == 1).all() and maps["dog"].shape == (H, W)
     npz(tmp_path / "sub" / "a.npz", cat=np.kron(HALF, np.ones((2, 2), np.float32)))
     np.testing.assert_allclose(read_maps(tmp_path, a, NAMES)["cat"], HALF, atol=1e-6)
-    coarse = np.array([[0, 1, 1], [0, 1, 1]], np.float32)
+    coarse = np.array([[0, 1, 1], [0, 1, 1], [0, 1, 1]], np.float32)  # square, as a ViT's
     npz(tmp_path / "sub" / "a.npz", cat=coarse)
     row = read_maps(tmp_path, a, NAMES)["cat"][0]
     assert (np.diff(row) >= 0).all() and row[0] == 0 and row[-1] == 1 and 0.4 < row[5:7].mean() < 0.6
@@ -132,7 +132,7 @@ def test_names_lead_nowhere(tmp_path, name):
         ({"cat": HALF * np.nan}, "not within 0..1"),
         ({"cat": HALF * 9}, "not within 0..1"),
         ({"cat": HALF - 0.5}, "not within 0..1"),
-        ({"cat": HALF.T}, "upright"),
+        ({"cat": HALF.T}, "expected its shape"),
         ({"cat": HALF[None]}, "one map"),
         ({"cat": HALF.astype(np.int64)}, "int64"),
         ({"cat": HALF, "classes": np.array(["cat"])}, r"\(classes, h, w\)"),

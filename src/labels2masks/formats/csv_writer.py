@@ -40,14 +40,14 @@ def write(data: Dataset, path: Path | str) -> Written:
     Raises UsageError where the folder exists, the classes were chosen, merged or joined, or a class is called like a
     column of the table.
     """
-    same_source(data, "csv")
+    same_source(data, "CSV")
     reserved = PHOTO | TAGS | SPLIT
     for name in data.classes.names:
         if column_key(name) in reserved or name != name.strip() or not name:
             raise UsageError(f"a table can not have a column {name!r} for a class: rename the class")
     folder = empty_folder(path)
-    notes = left_out(data, HOLDS, "csv")
-    classes_left_out(data, notes, "csv")
+    notes = left_out(data, HOLDS, "CSV")
+    classes_left_out(data, notes, "CSV")
     stems = file_stems(data, notes)
     split_of = _one_split(data, notes)
     named = {n for p in data.photos for x in p.labels if isinstance(x, Tags) for n in {*x.present, *x.absent}}
@@ -86,7 +86,7 @@ def _said(photo: Photo, notes: Notes) -> dict[str, str]:
     for label in photo.labels:
         if isinstance(label, Tags):
             if any(n not in source.names for n in {*label.present, *label.absent}):
-                notes.add("tags of a group of classes, which csv has no place for", f"photo {photo.name!r}")
+                notes.add("tags of a group of classes, which CSV has no place for", f"photo {photo.name!r}")
             denied = {m for n in {*label.absent, *label.complete} for m in source.members(n)} - {source.background}
             made |= dict.fromkeys(denied, "0") | dict.fromkeys(label.present & set(source.names), "1")
     return made

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from ..classes import Classes, Vocabulary
+from ..classes import Vocabulary
 from ..errors import DataError
 from ..labels import Box
 from .brush_rle import decoded
@@ -87,7 +87,7 @@ def read(path: Path) -> Dataset:
     if not found:
         raise DataError(f"{path}: no task with a photo; expected a list of tasks, as Label Studio exports it as JSON")
     names = sorted({name for drawn in found.values() for name in drawn.marks.names})
-    classes = foreign_classes(path, names) if names else Classes(("background",), background="background")
+    classes = foreign_classes(path, names)
     vocabulary = Vocabulary.same(classes)
     nothing = nothing_drawn(drawn.marks for drawn in found.values())
     name_of = photo_names(found)
@@ -265,7 +265,6 @@ def _shape(name: str, value: Field, marks: Marks) -> None:
     elif "width" in value and "height" in value:
         across, down = (np.array([value.at("width").number(), value.at("height").number()]) * scale).tolist()
         corners_42 = turned(np.array([(0, 0), (across, 0), (across, down), (0, down)]), degrees) + (x, y)
-        corners_42 = np.round(corners_42, 9)  # so that a quarter turn leaves the box upright
         box = Box(name, tuple(map(tuple, corners_42.tolist())))  # type: ignore[arg-type]
         if box.is_upright and min(across, down) > 0:
             marks.box(name, *box.bounds)

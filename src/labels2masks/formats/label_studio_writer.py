@@ -24,7 +24,7 @@ from .notes import Notes
 from .shapes import as_turned, turned_corners
 from .written import Written, empty_folder, left_out, place_photo, same_source
 
-NAME = "label_studio"
+NAME = "Label Studio"
 FILE_NAME = "label_studio.json"
 HOLDS = frozenset({"tags", "points", "boxes", "regions"})
 

@@ -7,10 +7,10 @@
     <photo>.png, <photo>.npz or .npy with one array (h, w)          saliency
     <photo>/0.png, 1.png ...; <photo>.npz or .npy with one array (segments, h, w)       segments, which may overlap
 
-JPEG is read as PNG is. A map may be coarser or finer than the photo; it is brought to the photo's size, linearly. Grey
-of 8 and 16 bits is a part of 255 or 65535, and so is a 1: masks of classes are saved as 0 and 255, in 1 bit, or as bool
-(read as a mask, the faint map of a class that is not there would be sure of it). In segments whatever is not 0 is on.
-Floats have to lie in 0..1.
+JPEG is read as PNG is. A map covers the whole photo; it may be coarser or finer, or square as networks that stretch
+photos to a square make it, and is brought to the photo's size, linearly. Grey of 8 and 16 bits is a part of 255 or
+65535, and so is a 1: masks of classes are saved as 0 and 255, in 1 bit, or as bool (read as a mask, the faint map of a
+class that is not there would be sure of it). In segments whatever is not 0 is on. Floats have to lie in 0..1.
 
 Safety: sizes are read from the files' heads and compared with the photo's before memory is taken; nothing is
 unpickled; a name that is no plain file name (`..`, a drive, a backslash) has no map.
@@ -116,8 +116,8 @@ def _fitted(values_hw: np.ndarray, size: tuple[int, int], path: Path) -> np.ndar
     if values_hw.ndim != 2 or not values_hw.size or values_hw.dtype.kind not in "fiub":
         raise DataError(f"{path}: {values_hw.dtype} {values_hw.shape}; expected one map, (h, w)")
     h, w = values_hw.shape
-    if abs(h - height * w / width) >= 2 and abs(w - width * h / height) >= 2:
-        raise DataError(f"{path}: a map of {w}x{h} for a photo of {width}x{height}; expected the same shape, upright")
+    if h != w and abs(h - height * w / width) >= 2 and abs(w - width * h / height) >= 2:
+        raise DataError(f"{path}: a map of {w}x{h} for a photo of {width}x{height}; expected its shape, or a square")
     if values_hw.dtype.kind in "iu":
         if values_hw.dtype not in (np.uint8, np.uint16):
             raise DataError(f"{path}: values in {values_hw.dtype}; expected floats, bool, uint8 or uint16")
