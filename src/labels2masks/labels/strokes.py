@@ -17,6 +17,9 @@ CELLS = 64
 WANDER = 0.25
 """How far a hand strays from the middle, standard deviation as a share of the way to the border."""
 
+WAVE = 0.3
+"""No further either than this share of the stroke's length gives, so that short strokes do not shake."""
+
 
 def middle_line(part_hw: np.ndarray) -> np.ndarray:
     """float64 xy_P2: the longest way through the middle of a region, from tip to tip, in pixels of part_hw.
@@ -94,7 +97,8 @@ def _drawn(
     waves_P2 = sum(
         heights_2K[:, k] / (1 + k) ** 1.5 * np.sin((1 + k) * np.pi * way_P[:, None] + phases_2K[:, k]) for k in range(3)
     )
-    strayed_P2 = line_P2 + wander * room_P[:, None] * waves_P2
+    far_P = wander * np.minimum(room_P, WAVE * np.hypot(*np.diff(line_P2, axis=0).T).sum())
+    strayed_P2 = line_P2 + far_P[:, None] * waves_P2
     steps = np.hypot(*np.diff(strayed_P2, axis=0).T).sum() if len(line_P2) > 1 else 0.0
     return _evenly(strayed_P2, int(np.clip(round(steps / 6), 2, 40)))
 

@@ -1,6 +1,6 @@
 """What a full mask holds, in the shape in which cheaper labels are made from it: classes, and objects one by one.
 
-Legend: H, W = pixels of the photo; h, w = pixels of an object's bounding box; O = outlines.
+Legend: H, W = pixels of the photo; h, w = pixels of an object's bounding box; C = classes; R = regions; L = large ones.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from ..classes import Classes
 from .kinds import Mask, Point, Region, Regions
 from .rasterise import ink_region, painted_mask
 from .seconds import SMALLEST_OBJECT
+
+NEAR = 0.03
+"""A crumb so near to an object, as a share of the photo's long side, is a piece of it: the tip of a tail that void cuts
+off. 15 pixels on a photo of PASCAL VOC."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +85,8 @@ def truth_of(ids_HW: np.ndarray, classes: Classes, outlined: Sequence[Region] = 
     ids_HW: file ids; what is no class's id is void.
     outlined: objects that are known one by one; later ones lie on top.
     The rest, and everything where nothing is outlined, falls into 8-connected regions, so that touching objects of one
-    class are one. Regions below `SMALLEST_OBJECT` of the photo are crumbs and no objects, except the largest of a class
-    that has nothing else.
+    class are one. Regions below `SMALLEST_OBJECT` of the photo are crumbs: they belong to the nearest object of their
+    class (see `NEAR`) or to none. Of a class with nothing else the largest crumb is an object.
     """
     index_HW = np.full(ids_HW.shape, -1, np.int32)
     for index, file_id in enumerate(classes.file_ids):
@@ -92,7 +96,7 @@ def truth_of(ids_HW: np.ndarray, classes: Classes, outlined: Sequence[Region] = 
     for region, inside_HW in _visible(outlined, *ids_HW.shape):
         if region.name in classes.names:
             inside_HW &= index_HW == classes.index(region.name)
-            objects += _cut(region.name, inside_HW)
+            objects += cut(region.name, inside_HW)
             left_HW[inside_HW] = -1
     for index, name in enumerate(classes.names):
         of_class_HW = (left_HW == index).astype(np.uint8)
@@ -100,13 +104,30 @@ def truth_of(ids_HW: np.ndarray, classes: Classes, outlined: Sequence[Region] = 
             continue
         count, labels_HW, stats, _ = cv2.connectedComponentsWithStats(of_class_HW, connectivity=8)
         areas = stats[1:count, cv2.CC_STAT_AREA]
-        large = np.flatnonzero(areas >= SMALLEST_OBJECT * ids_HW.size) + 1
+        large = np.flatnonzero(areas >= SMALLEST_OBJECT * ids_HW.size)
         if not len(large) and not any(o.name == name for o in objects):
-            large = np.array([1 + int(areas.argmax())])
-        for region_id in large:
-            x, y, w, h, _ = (int(v) for v in stats[region_id])
-            objects.append(Object(name, x, y, labels_HW[y : y + h, x : x + w] == region_id))
+            large = np.array([int(areas.argmax())])
+        owner_R = _owners(stats[1:count], large, NEAR * max(ids_HW.shape))
+        owner_HW = np.concatenate([[-1], owner_R])[labels_HW]
+        for k in range(len(large)):
+            objects += cut(name, owner_HW == k)
     return Truth(index_HW, classes, tuple(objects))
+
+
+def _owners(stats_R5: np.ndarray, large: np.ndarray, near: float) -> np.ndarray:
+    """int R: the place in `large` of the region that each region belongs to, -1 for crumbs that are near to none.
+
+    stats_R5: x, y, width, height, area of each region.
+    """
+    owner_R = np.full(len(stats_R5), -1)
+    owner_R[large] = np.arange(len(large))
+    first_R2, last_R2 = stats_R5[:, :2], stats_R5[:, :2] + stats_R5[:, 2:4]
+    for crumb in np.flatnonzero(owner_R < 0) if len(large) else ():
+        apart_L2 = np.maximum(first_R2[large] - last_R2[crumb], first_R2[crumb] - last_R2[large])
+        gap_L = np.maximum(apart_L2.max(axis=1), 0)
+        if gap_L.min() <= near:
+            owner_R[crumb] = int(gap_L.argmin())
+    return owner_R
 
 
 def _visible(outlined: Sequence[Region], height: int, width: int) -> Iterator[tuple[Region, np.ndarray]]:
@@ -122,7 +143,7 @@ def _visible(outlined: Sequence[Region], height: int, width: int) -> Iterator[tu
         yield region, number_HW == k
 
 
-def _cut(name: str, inside_HW: np.ndarray) -> Iterator[Object]:
+def cut(name: str, inside_HW: np.ndarray) -> Iterator[Object]:
     """The object in its bounding box; none where there is no pixel."""
     ys, xs = np.nonzero(inside_HW.any(axis=1))[0], np.nonzero(inside_HW.any(axis=0))[0]
     if len(ys):
