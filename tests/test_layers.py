@@ -33,6 +33,7 @@ ORDER = [
 ]
 REACHES_DOWN = {"run"}  # its methods are short cuts to the verbs below; only its own imports are held to the order
 WITHOUT_TORCH = ("classes", "grid", "labels", "formats", "formats.open", "formats.splitting", "formats.convert")
+WITHOUT_TORCH += ("formats.simulated",)
 WITHOUT_TORCH += (
     "kernels",
     "kernels.upsample_argmax",
