@@ -19,13 +19,14 @@ from ..training.settings import with_settings
 from ..training.stages import train_stages
 from .everyday import everyday
 from .fcn_to_dilation import FCN_TO_DILATION
+from .instant import instant
 from .published import PUBLISHED
 
 if TYPE_CHECKING:
     from ..run import Run
 
 RECIPES: dict[str, Callable[[], Settings | list[Settings]]] = {
-    recipe.__name__: recipe for recipe in (everyday, *FCN_TO_DILATION, *PUBLISHED)
+    recipe.__name__: recipe for recipe in (everyday, instant, *FCN_TO_DILATION, *PUBLISHED)
 }
 
 

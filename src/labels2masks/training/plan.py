@@ -135,6 +135,8 @@ def make_plan(
         minutes = 30.0
     by_minutes = minutes * 60 * 0.9 / mean_seconds / trainings if minutes else float("inf")
     steps = max(1, round(min(by_epochs, by_minutes) if settings.minutes is None else by_minutes))
+    if settings.solver == "ridge":
+        steps = 2 * len(photos)  # passes, a photo at a time
     shares = seen.shares / (seen.shares.sum() or 1.0)
     weights = np.ones(len(shares))
     if settings.loss.class_weights == "auto":
@@ -175,6 +177,10 @@ def describe(plan: Plan) -> str:
     )
     kinds = ", ".join(f"{count} with {kind}" for kind, count in sorted(plan.kinds.items()))
     passes = plan.steps * (s.batch or 1) / len(plan.train)
+    way = (
+        f"{plan.steps} steps of {s.batch} crops ({passes:.1f} passes), {s.optimiser.name} {s.optimiser.rate:g} "
+        f"{s.optimiser.schedule}, {s.precision}, {s.memory_format}, {s.threads} threads"
+    )
     lines = [
         f"data      {len(plan.train)} training photos ({kinds}), {len(plan.val)} for validation: {plan.split_origin}",
         f"labels    about {plan.labelling_seconds / 3600:.1f} hours of a person's time",
@@ -183,8 +189,7 @@ def describe(plan: Plan) -> str:
         f"size      {'as they are' if s.size is None else f'long side {s.size} px'}, crops {s.crop[0]}x{s.crop[1]}"
         if s.crop
         else "",
-        f"training  {plan.steps} steps of {s.batch} crops ({passes:.1f} passes), {s.optimiser.name} "
-        f"{s.optimiser.rate:g} {s.optimiser.schedule}, {s.precision}, {s.memory_format}, {s.threads} threads",
+        f"training  {way if s.solver == 'steps' else 'ridge regression on frozen features, in closed form'}",
         f"time      about {plan.expected_minutes:.1f} minutes ({plan.seconds_per_step:.2f} s a step on this machine)",
         *(f"note      {note}" for note in plan.notes),
     ]

@@ -12,12 +12,11 @@ Legend: H, W = pixels; h, w = cells of 8 pixels; P = cells; D = features; C = cl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from ..encoders import build_encoder
 from ..grid import Grid
 from ..labels import Candidates
 from ..prediction.sliding import softmax
@@ -35,9 +34,8 @@ VOC animals and MSRC alike."""
 class FrozenFeatures:
     """features(image_HW3 uint8 RGB) -> float32 h x w x D; the last feature is the constant 1."""
 
-    def __init__(self, encoder: str, weights: str | Path):
-        """Raises UsageError and DataError as `encoders.build_encoder`."""
-        self.encoder = build_encoder(encoder, weights).eval()
+    def __init__(self, encoder: nn.Module):
+        self.encoder = encoder.eval()
         self.levels = [i for i, g in enumerate(self.encoder.grids) if g.stride_y >= 4]
         self.count = 1 + sum(self.encoder.channels[i] for i in self.levels)
 
@@ -55,20 +53,25 @@ def cells(height: int, width: int) -> tuple[int, int]:
     return -(-height // STRIDE), -(-width // STRIDE)
 
 
+def shares_of_rows(candidates: Candidates) -> np.ndarray:
+    """float64 P x K: the share of a cell's pixels that have each row of the table; beyond the photo they are void."""
+    height, width = candidates.index_HW.shape
+    h, w = cells(height, width)
+    rows = len(candidates.sets_KC)
+    padded_HW = np.zeros((h * STRIDE, w * STRIDE), np.int64)
+    padded_HW[:height, :width] = candidates.index_HW
+    of_cell_Pn = padded_HW.reshape(h, STRIDE, w, STRIDE).swapaxes(1, 2).reshape(h * w, STRIDE**2)
+    numbered = of_cell_Pn + rows * np.arange(h * w)[:, None]
+    return np.bincount(numbered.ravel(), minlength=rows * h * w).reshape(h * w, rows) / STRIDE**2
+
+
 def targets(candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
     """(targets_PC, weight_P), float32: what the labels say of each cell, the mean over its pixels.
 
     A pixel with one candidate says that class; one with several says each of them as likely as the others, and counts
     as much as that tells: 1 - log n / log C. Void and open pixels count nothing.
     """
-    height, width = candidates.index_HW.shape
-    h, w = cells(height, width)
-    rows, classes = candidates.sets_KC.shape
-    padded_HW = np.zeros((h * STRIDE, w * STRIDE), np.int64)
-    padded_HW[:height, :width] = candidates.index_HW
-    of_cell_Pn = padded_HW.reshape(h, STRIDE, w, STRIDE).swapaxes(1, 2).reshape(h * w, STRIDE**2)
-    numbered = of_cell_Pn + rows * np.arange(h * w)[:, None]
-    share_PK = np.bincount(numbered.ravel(), minlength=rows * h * w).reshape(h * w, rows) / STRIDE**2
+    share_PK, classes = shares_of_rows(candidates), candidates.sets_KC.shape[1]
     size_K = candidates.sets_KC.sum(axis=1)
     told_K = np.where(size_K > 0, 1 - np.log(np.maximum(size_K, 1)) / np.log(max(classes, 2)), 0.0)
     told_PK = share_PK * np.maximum(told_K, 0)

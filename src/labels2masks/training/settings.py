@@ -92,6 +92,7 @@ class Loss(_Strict):
 class Settings(_Strict):
     """options: further arguments of the network's class. frozen: parts of the network, by their names in it, that
     keep weights and running statistics (see `training.stages`).
+    solver: "steps" of gradient descent, or "ridge": the network `linear` in closed form (see `training.instant`).
     epochs and minutes None: the plan takes 60 epochs, on a machine without a GPU at most 30 minutes.
     batch_norm: statistics of each batch (train), all of it as the weights have it, scale and shift too (frozen), or
     statistics recomputed over the training photos at the end. early_stop: validations without a gain before stopping,
@@ -102,6 +103,7 @@ class Settings(_Strict):
     encoder: str | None = "tf_efficientnet_lite0"
     weights: str = "auto"
     frozen: tuple[str, ...] = ()
+    solver: Literal["steps", "ridge"] = "steps"
     epochs: Above0 | None = None
     minutes: Above0 | None = None
     size: Count | None = None

@@ -44,6 +44,7 @@ from . import processes
 from .batches import Crops, Stream, loader
 from .environment import environment
 from .folder import held, run_folder, write_json, write_lines, write_rows
+from .instant import fit_instant
 from .loop import History, fit
 from .measure import measure
 from .memory import freed_memory_kept
@@ -173,6 +174,10 @@ def _trained(photos: Sequence[Photo], data: Dataset, plan: Plan, folder: Path, s
     assert s.crop and s.batch
     main = processes.accelerator().is_main_process
     network = started(s, data.classes, say)
+    if s.solver == "ridge":
+        history = fit_instant(network, photos, plan, say)  # type: ignore[arg-type]
+        _leave_out(folder, history.skipped)
+        return network, history
     picture = folder / "first_batches.png"
     if main and not picture.exists():
         crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed)
