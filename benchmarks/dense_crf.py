@@ -1,6 +1,7 @@
 """Dense CRF against pydensecrf2 on photos of VOC animals with the scores of a trained network: time and agreement.
 
-    python benchmarks/dense_crf.py --run RUN [--photos 8] [--repeats 5] [--core N] [--exact] [--json]
+    python benchmarks/dense_crf.py --run RUN [--photos 8] [--repeats 5] [--core N] [--json]
+    python benchmarks/dense_crf.py --run RUN --exact krahenbuhl [...] [--photos 6]
 
 RUN is a run trained on `voc_animals` (for instance `benchmarks/mixed_labels.py` leaves two in runs/). Photos are those
 of 500x375 in val_dev, spread over the set; preset `krahenbuhl`, 10 iterations; one thread, pinned to one core. Sides
@@ -13,8 +14,8 @@ labels   The network knows 7 classes. For 21 labels they take their ids in VOC, 
          pixel. A network of 21 classes is not as sure, so the claims about 21 labels are measured with prune=0: every
          label is computed. What the default does with them is a row of its own. 2 labels: background, anything else.
 large    1920x1080, a mosaic of photos, each with its own scores.
---exact  adds the agreement with the CRF over all pairs of pixels, at half size (250x188), where it takes about a minute
-         a photo.
+--exact  instead of all that: how many pixels get the label that the CRF over all pairs of pixels gives them, at the
+         photos' full size (`exact_crf.py`), by preset. Five minutes of a core a photo; the network's 7 labels.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from pathlib import Path
 
 import numpy as np
 from accuracy import DATA, row
+from exact_crf import CUT, exact_mean_field
 from PIL import Image
 
 import labels2masks as l2m
-from labels2masks.kernels.dense_crf import PRESETS, dense_crf, dense_crf_batch, mean_field_reference
+from labels2masks.kernels.dense_crf import PRESETS, CRFParameters, dense_crf, dense_crf_batch, mean_field_reference
 
 PRESET = PRESETS["krahenbuhl"]
 PEER = "pydensecrf2"
@@ -64,7 +66,7 @@ def as_voc(probabilities_CHW: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
     return probabilities_LHW
 
 
-def peer(case: Case) -> Callable[[], np.ndarray]:
+def peer(case: Case, preset: CRFParameters = PRESET) -> Callable[[], np.ndarray]:
     """What the clock measures: from the energies to marginals_LHW."""
     import pydensecrf.densecrf as densecrf
     from pydensecrf.utils import unary_from_softmax
@@ -76,10 +78,10 @@ def peer(case: Case) -> Callable[[], np.ndarray]:
     def infer() -> np.ndarray:
         crf = densecrf.DenseCRF2D(width, height, labels)
         crf.setUnaryEnergy(energy_LN)
-        crf.addPairwiseGaussian(sxy=PRESET.gaussian_xy, compat=PRESET.gaussian_weight)
-        xy, rgb = PRESET.bilateral_xy, PRESET.bilateral_rgb
-        crf.addPairwiseBilateral(sxy=xy, srgb=rgb, rgbim=image_HW3, compat=PRESET.bilateral_weight)
-        return np.array(crf.inference(PRESET.iterations), copy=False).reshape(labels, height, width)
+        crf.addPairwiseGaussian(sxy=preset.gaussian_xy, compat=preset.gaussian_weight)
+        xy, rgb = preset.bilateral_xy, preset.bilateral_rgb
+        crf.addPairwiseBilateral(sxy=xy, srgb=rgb, rgbim=image_HW3, compat=preset.bilateral_weight)
+        return np.array(crf.inference(preset.iterations), copy=False).reshape(labels, height, width)
 
     return infer
 
@@ -165,19 +167,46 @@ def limit(case: Case, settings: dict) -> dict:
     return row("default mode against its memory traffic alone", ours, "ms", "memory limit", round(bound, 2), settings)
 
 
-def agreement(sides: list[Case]) -> list[dict]:
-    """Percent of pixels whose label is that of the CRF over all pairs of pixels, at half size."""
-    ours: list[float] = []
-    theirs: list[float] = []
-    for image_HW3, probabilities_LHW in sides:
-        small = np.ascontiguousarray(image_HW3[::2, ::2]), np.ascontiguousarray(probabilities_LHW[:, ::2, ::2])
-        kernels = PRESET.kernels(*small[0].shape[:2])
-        given_LHW = np.maximum(small[1], np.float32(1e-5))
-        exact_HW = mean_field_reference(small[0], given_LHW, kernels, PRESET.iterations, backend="exact").argmax(axis=0)
-        ours.append(100 * float((dense_crf(*small, PRESET, mask=True) == exact_HW).mean()))
-        theirs.append(100 * float((peer(small)().argmax(axis=0) == exact_HW).mean()))
-    claim, settings = "labels as the exact CRF gives them, default mode", {"ours": ours, "peer": theirs}
-    return [row(claim, statistics.mean(ours), "%", PEER, statistics.mean(theirs), settings)]
+def agreement(sides: list[Case], name: str, settings: dict) -> list[dict]:
+    """Percent of pixels whose label is that of the CRF over all pairs of pixels: (default, compatible=True)."""
+    preset = PRESETS[name]
+    found: dict[str, list[float]] = {"default": [], "compatible": [], "peer": [], "share_of_pairs": []}
+    for number, (image_HW3, probabilities_LHW) in enumerate(sides, 1):
+        start = time.perf_counter()
+        exact_LHW, share = exact_mean_field(image_HW3, probabilities_LHW, preset)
+        exact_HW = exact_LHW.argmax(axis=0)
+        for side, mask_HW in (
+            ("default", dense_crf(image_HW3, probabilities_LHW, preset, mask=True)),
+            ("compatible", dense_crf(image_HW3, probabilities_LHW, preset, compatible=True, mask=True)),
+            ("peer", peer((image_HW3, probabilities_LHW), preset)().argmax(axis=0)),
+        ):
+            found[side].append(round(100 * float((mask_HW == exact_HW).mean()), 4))
+        found["share_of_pairs"].append(round(share, 3))
+        last = {side: values[-1] for side, values in found.items()}
+        print(f"{name} {number}: {last}, {time.perf_counter() - start:.0f} s", flush=True)
+    settings = {**settings, "preset": name, "size": list(SIZE), "labels": len(sides[0][1]), "photos": len(sides)}
+    settings |= {"cut": CUT, "largest_difference_to_brute_force": beside_brute_force(sides[0], preset)}
+    rows = []
+    for side, of in (("default", "default mode"), ("compatible", "compatible=True")):
+        points = [round(a - b, 4) for a, b in zip(found[side], found["peer"], strict=True)]
+        settings_of = {
+            **settings,
+            **found,
+            "points_above_peer": points,
+            "mean_points": round(statistics.mean(points), 4),
+        }
+        claim = f"labels as the CRF over all pairs gives them, {of}, preset {name}"
+        rows.append(row(claim, statistics.mean(found[side]), "%", PEER, statistics.mean(found["peer"]), settings_of))
+    return rows
+
+
+def beside_brute_force(case: Case, preset: CRFParameters) -> float:
+    """Largest difference of a marginal to the definition's, where that can be computed: on every sixth pixel."""
+    image_HW3, probabilities_LHW = (np.ascontiguousarray(a) for a in (case[0][::6, ::6], case[1][:, ::6, ::6]))
+    given_LHW = np.maximum(probabilities_LHW, np.float32(1e-5))
+    kernels = preset.kernels(*image_HW3.shape[:2])
+    defined_LHW = mean_field_reference(image_HW3, given_LHW, kernels, preset.iterations, backend="exact")
+    return float(np.abs(exact_mean_field(image_HW3, probabilities_LHW, preset)[0] - defined_LHW).max())
 
 
 def main() -> None:
@@ -186,11 +215,15 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--core", type=int, help="the core to be pinned to; default: the last")
-    parser.add_argument("--exact", action="store_true", help="also against all pairs of pixels")
+    parser.add_argument("--exact", nargs="+", choices=PRESETS, help="instead: against the CRF over all pairs of pixels")
     parser.add_argument("--json", action="store_true", help="the last line is JSON (it always is)")
     asked = parser.parse_args()
     cores = os.sched_getaffinity(0)
     of_network, ids = cases(asked.run, asked.photos)
+    if asked.exact:
+        rows = [r for name in asked.exact for r in agreement(of_network, name, {"run": asked.run.name})]
+        print(json.dumps(rows))
+        return
     os.sched_setaffinity(0, {max(cores) if asked.core is None else asked.core})
 
     of_voc = [(image, as_voc(p, ids)) for image, p in of_network]
@@ -212,8 +245,6 @@ def main() -> None:
         )
     ]
     rows.append(limit(of_voc[0], settings))
-    if asked.exact:
-        rows += agreement(of_network)
     both = two_cores(of_voc, cores, asked.repeats)
     rows += [both] if both else []
     if not asked.json:

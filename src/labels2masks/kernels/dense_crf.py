@@ -8,7 +8,8 @@ each kernel normalised symmetrically. Its mean field is found by algorithm 1 of 
 
 `compatible=True` computes what pydensecrf computes, to 2e-4. The default differs in two ways: messages come from every
 second row and column only, with the last iteration at every pixel, and labels that are improbable
-everywhere take no part. Both stay as near to the exact CRF (all pairs of pixels) as the lattice itself is.
+everywhere take no part. Of the exact CRF's labels (all pairs of pixels) it gets 99.70 %, where the lattice itself gets
+99.74 % (benchmarks/dense_crf.py --exact).
 
 Numpy only. Legend: L = labels; H, W = pixels; h, w = cells; N = H * W; S = pixels that send messages.
 """
