@@ -179,7 +179,7 @@ class Marks:
         return tuple(made)
 
 
-MOST_LOOKED_AT = 1000
+MOST_LOOKED_AT = 200
 """Regions that one is compared with: what a person draws is fewer, and what a hostile file holds takes no hours."""
 MOST_CLASSES = 65533
 """Ids 0..65535, less the background and 255."""
@@ -194,7 +194,7 @@ def is_void(name: str) -> bool:
 def touching(one: Region, others: Iterable[Region]) -> bool:
     """Do the upright hulls of `one` and of any other overlap?"""
     x0, y0, x1, y1 = one.bounds
-    hulls = [other.bounds for other in others]
+    hulls = (other.bounds for other in others)
     return any(x0 < right and left < x1 and y0 < bottom and top < y1 for left, top, right, bottom in hulls)
 
 
