@@ -263,8 +263,13 @@ def test_hostile_matlab_files(tmp_path):
     whole = struct_file("GTcls", {"Segmentation": IDS})
     bomb = zlib.compress(bytes(2**26), 9)
     deflated = whole[:128] + (15).to_bytes(4, "little") + len(bomb).to_bytes(4, "little") + bomb
-    with pytest.raises(ValueError, match="more than 1000 bytes"):
+    with pytest.raises(ValueError, match="more bytes than a mask"):
         struct_field(deflated, "GTcls", "Segmentation", 1000)
+    other = struct_file("other", {"Segmentation": IDS})
+    limit = 2 * len(zlib.decompress(other[136:]))
+    for times, says in ((2, "no struct 'GTcls'"), (3, "more bytes than a mask")):
+        with pytest.raises(ValueError, match=says):
+            struct_field(other[:128] + other[128:] * times, "GTcls", "Segmentation", limit)
     for content in (
         b"",
         whole[:128],

@@ -111,6 +111,7 @@ def test_what_voc_can_not_say_is_listed(tmp_path):
         convert(with_mask(tmp_path), tmp_path / "m", to="voc").path / "SegmentationClass" / "a.png"
     ) as mask:
         assert mask.mode == "P" and mask.getpalette()[3 * 8 : 3 * 8 + 3] == [64, 0, 0] and mask.getpixel((0, 0)) == 255
+        assert tuple(mask.getpalette()[-3:]) == (224, 224, 192)
 
 
 def with_mask(root: Path) -> Dataset:

@@ -41,8 +41,8 @@ NAMES = (
     "shower", "radiator", "glass", "clock", "flag",
 )  # fmt: skip
 CLASSES = Classes(NAMES, file_ids=tuple(range(1, 151)), void_ids=frozenset({0}))
-SPLITS = {"train": "training", "training": "training", "val": "validation", "validation": "validation"}
 FOLDERS = {"training": "train", "validation": "val", "testing": "test"}
+SPLITS = {split: folder for folder, split in FOLDERS.items()} | {folder: folder for folder in FOLDERS}
 INFO = "objectInfo150.txt"
 FULL = ("index_ade20k.pkl", "index_ade20k.mat")
 

@@ -29,7 +29,7 @@ from ..classes import Classes, Vocabulary
 from ..errors import DataError, UsageError
 from ..files import write_atomically
 from ..labels import Label, Mask
-from .dataset import Dataset, Photo
+from .dataset import VOID_COLOURS, Dataset, Photo
 from .label_json import FIELDS, Field, label_from_json, label_to_json
 from .written import Written
 
@@ -268,6 +268,7 @@ def write_mask(path: Path, ids_HW: np.ndarray, classes: Classes) -> Path:
     else:
         image = Image.fromarray(ids_HW.astype(np.uint8))
         colours = np.zeros((256, 3), np.uint8)
+        colours[min(classes.void_id, 255)] = VOID_COLOURS[1]
         for file_id, colour in zip(classes.file_ids, classes.colours, strict=True):
             if file_id < 256:
                 colours[file_id] = colour

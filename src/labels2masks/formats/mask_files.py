@@ -36,7 +36,7 @@ def mask_notes(data: Dataset, name: str, holds: Collection[str] = MASKS) -> Note
     for photo, kept in zip(data.photos, photos, strict=True):
         if photo.labels != kept.labels:
             notes.add(f"regions are painted as a mask: {name} has no outlines", f"photo {photo.name!r}")
-        if not photo.has_mask and "tags" not in holds:
+        if not photo.has_mask and holds == MASKS:
             notes.add(f"photos without a mask are in {name}, without a label", f"photo {photo.name!r}")
     return notes
 
@@ -109,8 +109,8 @@ def known_ids(classes: Classes, ids: Mapping[str, int], name: str, notes: Notes)
     foreign = [n for n in classes.foreground if n not in ids]
     if foreign:
         raise UsageError(
-            f"{name} has no class {foreign[0]!r}: rename it with --merge in Python (open(..., merge=...)), "
-            "or convert --to folder, which holds any classes"
+            f"{name} has no class {foreign[0]!r}: choose and merge classes before (in Python: "
+            "labels2masks.open(PATH, classes=..., merge=...)), or convert --to folder, which holds any"
         )
     if classes.background is not None and classes.background not in ids:
         notes.add(f"background becomes void: {name} has none", "every mask")

@@ -16,13 +16,15 @@ import numpy as np
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 MATRIX, DEFLATED = 14, 15
 STRUCT = 2
+LONGEST_NAME, MOST_FIELDS = 64, 1000
 HEADER = b"MATLAB 5.0 MAT-file".ljust(116)
 
 
 def struct_field(data: bytes, variable: str, field: str, most_bytes: int) -> np.ndarray:
     """The numeric matrix `variable.field` of a MATLAB 5 file's content, H x W, whole numbers as int32.
 
-    most_bytes: a deflated variable that is longer is refused. Raises ValueError: what is wrong, in a few words.
+    most_bytes: variables that are longer, all together, when they are inflated are refused. Raises ValueError: what is
+        wrong, in a few words.
     """
     if data[:4] == b"\x89HDF" or data[:10] == b"MATLAB 7.3":
         raise ValueError("a MATLAB 7.3 file; expected version 5 to 7: save it with -v7")
@@ -32,6 +34,7 @@ def struct_field(data: bytes, variable: str, field: str, most_bytes: int) -> np.
     for kind, content in _elements(memoryview(data)[128:], order):
         if kind == DEFLATED:
             inflated = _inflated(content, most_bytes)
+            most_bytes -= len(inflated)
             kind, content = next(_elements(memoryview(inflated), order), (0, content))
         if kind == MATRIX:
             parts = _elements(content, order)
@@ -58,7 +61,7 @@ def _inflated(content: memoryview, most_bytes: int) -> bytes:
     except zlib.error as error:
         raise ValueError(f"damaged ({error})") from None
     if len(made) > most_bytes:
-        raise ValueError(f"a variable of more than {most_bytes} bytes")
+        raise ValueError("more bytes than a mask of the largest photo has")
     return made
 
 
@@ -82,7 +85,9 @@ def _field(parts: Iterator[tuple[int, memoryview]], field: str, order: str) -> n
     length = next(parts, (0, memoryview(b"")))[1]
     joined = bytes(next(parts, (0, memoryview(b"")))[1])
     width = _number(length, order) if len(length) == 4 else 0
-    names = [joined[i : i + width].split(b"\0")[0] for i in range(0, len(joined), width)] if width else []
+    if not 0 < width <= LONGEST_NAME or len(joined) > MOST_FIELDS * width:
+        raise ValueError("a struct whose field names make no sense")
+    names = [joined[i : i + width].split(b"\0")[0] for i in range(0, len(joined), width)]
     for name, (kind, content) in zip(names, parts, strict=False):
         if name == field.encode() and kind == MATRIX:
             inner = _elements(content, order)
