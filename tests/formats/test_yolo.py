@@ -197,6 +197,13 @@ def test_darknet_and_labelimg_without_data_yaml(tmp_path):
     assert data.format == "yolo" and data.classes.names == ("background", "cat") and data.photos[0].name == "a"
 
 
+def test_a_data_file_that_lies_about_its_classes(tmp_path):
+    photo(tmp_path / "a.jpg"), text(tmp_path / "a.txt", BOX), text(tmp_path / "obj.names", "cat\n")
+    text(tmp_path / "obj.data", f"classes = {'9' * 5000}\nnames = ../../obj.names\ntrain = /etc/passwd.txt\n")
+    data = open_dataset(tmp_path)
+    assert data.classes.names == ("background", "cat") and not data.splits
+
+
 @pytest.mark.parametrize(
     ("settings_", "says"),
     [

@@ -95,14 +95,13 @@ def class_names(
     """Number in the label files -> class; None where nothing names them."""
     names = settings.get("names")
     if names is None or isinstance(names, str):
-        listed = _longest_end(_parts(names or ""), texts) or next(
-            (p for p in sorted(texts, key=lambda p: p.count("/")) if p.endswith("/classes.txt") or p == "classes.txt"
-             or p.endswith(".names")), None)  # fmt: skip
+        lists = [p for p in texts if p.endswith(".names") or os.path.basename(p) == "classes.txt"]
+        listed = _longest_end(_parts(names or ""), texts) or min(lists, key=lambda p: p.count("/"), default=None)
         if listed is not None:
             lines = (line.strip() for line in read_text(texts[listed]).splitlines())
             names = [line for line in lines if line]
-    count = settings.get("nc", settings.get("classes"))
-    count = int(count) if isinstance(count, int) or (isinstance(count, str) and count.isdecimal()) else None
+    said = str(settings.get("nc", settings.get("classes")))
+    count = int(said) if said.isdecimal() and len(said) < 10 else None
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict):
