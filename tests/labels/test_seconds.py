@@ -17,6 +17,7 @@ from labels2masks.labels import (
     kind_name,
     labelling_seconds,
 )
+from labels2masks.labels.seconds import TODAY
 
 VOC = Classes(("background", *(f"class{i}" for i in range(20))), background="background")
 CAT, DOG = "class0", "class1"
@@ -49,3 +50,14 @@ def test_measured_seconds_win_and_kinds_have_words():
     assert labelling_seconds(labels, VOC) == 3.5
     kinds = [Tags(), Points(()), Scribbles(()), Boxes(()), Mask(), AreaShares({})]
     assert [kind_name(k) for k in kinds] == ["tags", "points", "scribbles", "boxes", "mask", "shares"]
+
+
+def test_extreme_clicks_cost_seven_and_newer_tools_are_a_table_of_their_own():
+    clicked = Box(CAT, Box.upright(CAT, 0, 0, 5, 5).corners, extremes=((0.5, 2), (3, 0.5), (4.5, 2), (2, 4.5)))
+    boxes = Boxes((clicked, Box.upright(DOG, 5, 5, 9, 9)))
+    assert labelling_seconds([boxes], VOC) == 18 + 7 + 26
+    assert labelling_seconds([boxes], VOC, TODAY) == 18 + 7 + 7
+    ids_HW = np.zeros((100, 100), np.int32)
+    ids_HW[10:20, 10:20] = 1
+    assert labelling_seconds([Mask(ids_HW=ids_HW)], VOC, TODAY) == 19 + 14
+    assert labelling_seconds([Tags(seconds=3.5)], VOC, TODAY) == 3.5
