@@ -25,6 +25,7 @@ _NAMES = {
     "check": "report.check:check",
     "convert": "formats.convert:convert",
     "simulate": "formats.simulated:simulate",
+    "masks": "recipes.masks:masks",
     "train": "recipes:train",
     "predict": "prediction.predict:predict",
     "evaluate": "evaluation.evaluate:evaluate",

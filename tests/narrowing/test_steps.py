@@ -1,5 +1,6 @@
 """Every step meets the contract on one drawn photo; each does there what its paper says."""
 
+from dataclasses import fields
 from functools import partial
 
 import numpy as np
@@ -29,11 +30,13 @@ LABELS = {"boxed": boxed, "tagged": tagged, "scribbled": scribbled, "clicked": c
 @pytest.mark.parametrize("labels", LABELS)
 @pytest.mark.parametrize("name", [n for n in STEPS if n not in ("dense_crf", "propagate_labels")])
 def test_contract(name, labels):
-    step_contract(partial(STEPS[name][0], **FEW.get(name, {})), photo(), LABELS[labels](), all_cues())
+    step_contract(partial(STEPS[name].run, **FEW.get(name, {})), photo(), LABELS[labels](), all_cues())
 
 
 def test_they_are_listed():
-    assert [row["name"] for row in available()] == list(STEPS) and all(row["needs"] for row in available())
+    assert [row["name"] for row in available()] == list(STEPS) and all(row["labels"] for row in available())
+    for step in STEPS.values():
+        assert {*step.cues, *step.further} <= {f.name for f in fields(Cues)}
 
 
 def test_a_missing_cue_is_named():
@@ -42,7 +45,7 @@ def test_a_missing_cue_is_named():
     with pytest.raises(UsageError, match="no class is background"):
         bbox_rect(photo(), boxed(), Cues())
     with pytest.raises(UsageError, match="of the image's size"):
-        STEPS["threshold"][0](photo(), tagged(), Cues(background=0, saliency_HW=np.zeros((3, 3), np.float32)))
+        STEPS["threshold"].run(photo(), tagged(), Cues(background=0, saliency_HW=np.zeros((3, 3), np.float32)))
 
 
 def agreed(candidates, evidence):

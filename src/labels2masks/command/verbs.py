@@ -75,6 +75,24 @@ def check(
 
 
 @app.command()
+def masks(
+    data: Data,
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="Folder to write.")],
+    recipe: Annotated[str, typer.Option("--recipe", metavar="NAME|auto", help="See: list recipes")] = "auto",
+    steps: Annotated[str | None, typer.Option("--steps", metavar="A,B,C", help="See: list steps")] = None,
+    split: Annotated[str | None, typer.Option("--split", metavar="SPLIT", help="Narrow these photos only.")] = None,
+    model: Annotated[Path | None, typer.Option("--model", metavar="RUN", help="A run whose scores are a cue.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Labels in, masks out: a data set to look at and to train on, without a final network."""
+    result = l2m.masks(data, destination, recipe=recipe, steps=words(steps), split=split, model=model)
+    from ..recipes.masks import masks_text
+
+    tell(result, json, masks_text(result))
+
+
+@app.command()
 def train(
     data: Data,
     recipe: Annotated[str, typer.Option("--recipe", metavar="NAME|auto")] = "auto",

@@ -53,7 +53,7 @@ class PhotoFiles:
     def find(self, text: str) -> tuple[str, Path] | None:
         """(the photo's name in the data set, its file) for what a foreign file calls it; None: none fits, or several.
 
-        The longest end of the text that is a path here wins: "/work/b/1.jpg" is `b/1.jpg` before `1.jpg`. A bare name
+        The longest end of the text that is a path here wins: "/data/b/1.jpg" is `b/1.jpg` before `1.jpg`. A bare name
         may also be that of the one file so called in any folder.
         """
         for version in dict.fromkeys((text, unquote(text))):

@@ -7,8 +7,8 @@ again from the person's candidates, so that a wrong decision never locks in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from .boxsup import boxsup
 from .cam_seeds import cam_seeds
@@ -25,34 +25,48 @@ from .simple_does_it import box_inner, box_round, m_and_g
 from .threshold import threshold
 from .wssl import bbox_rect, bbox_seg, em_adapt, em_fixed
 
+
+class Step(NamedTuple):
+    """A step by name. run: the function. paper: "" for none. labels: the kinds it works from. cues: fields of `Cues` it
+    needs; further: those it uses where they are given."""
+
+    run: Callable[..., Evidence]
+    paper: str
+    labels: str
+    cues: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
+
+
 STEPS = {
-    "threshold": (threshold, "", "saliency"),
-    "from_maps": (from_maps, "", "class maps of any tool"),
-    "grabcut": (grabcut, "Rother et al. 2004", "boxes, extreme clicks or scribbles"),
-    "grabcut_plus": (grabcut_plus, "Simple Does It, Khoreva et al. 2017", "boxes"),
-    "dense_crf": (dense_crf, "Kraehenbuehl and Koltun 2011", "evidence of other steps"),
-    "propagate_labels": (propagate_labels, "", "clicks or scribbles"),
-    "cam_seeds": (cam_seeds, "SEC, Kolesnikov and Lampert 2016", "class activation maps"),
-    "guide_labeller": (guide_labeller, "Oh et al. 2017 (G2)", "class activation maps, saliency"),
-    "guide_labeller_g0": (guide_labeller_g0, "Oh et al. 2017 (G0)", "tags, saliency"),
-    "guide_labeller_g1": (guide_labeller_g1, "Oh et al. 2017 (G1)", "class activation maps, saliency"),
-    "random_walk": (random_walk, "AffinityNet, Ahn and Kwak 2018", "class activation maps"),
-    "bbox_rect": (bbox_rect, "WSSL, Papandreou et al. 2015", "boxes"),
-    "bbox_seg": (bbox_seg, "WSSL, Papandreou et al. 2015", "boxes"),
-    "em_fixed": (em_fixed, "WSSL, Papandreou et al. 2015", "scores"),
-    "em_adapt": (em_adapt, "WSSL, Papandreou et al. 2015", "tags, scores"),
-    "box_round": (box_round, "Simple Does It, Khoreva et al. 2017", "boxes; scores after the first round"),
-    "box_inner": (box_inner, "Simple Does It, Khoreva et al. 2017", "boxes"),
-    "m_and_g": (m_and_g, "Simple Does It, Khoreva et al. 2017", "boxes, proposals"),
-    "boxsup": (boxsup, "Dai et al. 2015", "boxes, proposals; scores after the first round"),
-    "scribblesup": (scribblesup, "Lin et al. 2016", "scribbles or clicks, superpixels; scores after the first round"),
+    "threshold": Step(threshold, "", "any", ("saliency_HW",)),
+    "grabcut": Step(grabcut, "Rother et al. 2004", "boxes, extreme clicks, or scribbles"),
+    "grabcut_plus": Step(grabcut_plus, "Simple Does It, Khoreva et al. 2017", "boxes"),
+    "dense_crf": Step(dense_crf, "Kraehenbuehl and Koltun 2011", "any, after other steps"),
+    "propagate_labels": Step(propagate_labels, "", "clicks, scribbles"),
+    "cam_seeds": Step(cam_seeds, "SEC, Kolesnikov and Lampert 2016", "tags", ("cam_CHW",), ("saliency_HW",)),
+    "guide_labeller": Step(guide_labeller, "Oh et al. 2017 (G2)", "tags", ("cam_CHW", "saliency_HW")),
+    "guide_labeller_g0": Step(guide_labeller_g0, "Oh et al. 2017 (G0)", "tags", ("saliency_HW",)),
+    "guide_labeller_g1": Step(guide_labeller_g1, "Oh et al. 2017 (G1)", "tags", ("cam_CHW", "saliency_HW")),
+    "random_walk": Step(random_walk, "AffinityNet, Ahn and Kwak 2018", "tags", ("cam_CHW",)),
+    "bbox_rect": Step(bbox_rect, "WSSL, Papandreou et al. 2015", "boxes"),
+    "bbox_seg": Step(bbox_seg, "WSSL, Papandreou et al. 2015", "boxes"),
+    "em_fixed": Step(em_fixed, "WSSL, Papandreou et al. 2015", "any", ("scores_CHW",)),
+    "em_adapt": Step(em_adapt, "WSSL, Papandreou et al. 2015", "tags", ("scores_CHW",)),
+    "box_round": Step(box_round, "Simple Does It, Khoreva et al. 2017", "boxes", (), ("scores_CHW",)),
+    "box_inner": Step(box_inner, "Simple Does It, Khoreva et al. 2017", "boxes"),
+    "m_and_g": Step(m_and_g, "Simple Does It, Khoreva et al. 2017", "boxes", ("proposals_SHW",)),
+    "boxsup": Step(boxsup, "Dai et al. 2015", "boxes", ("proposals_SHW",), ("scores_CHW",)),
+    "scribblesup": Step(scribblesup, "Lin et al. 2016", "scribbles, clicks", ("segments_HW",), ("scores_CHW",)),
 }
-"""Name -> (function, paper, what it needs). `dense_crf` goes from evidence to evidence; all others take cues there."""
+"""`dense_crf` goes from evidence to evidence; all others take cues in its place."""
 
 
 def available() -> list[Mapping[str, Any]]:
-    """One {"name", "paper", "needs"} a step."""
-    return [{"name": name, "paper": paper, "needs": needs} for name, (_, paper, needs) in STEPS.items()]
+    """One {"name", "paper", "labels", "cues"} a step."""
+    return [
+        {"name": name, "paper": s.paper, "labels": s.labels, "cues": ", ".join(c.rsplit("_", 1)[0] for c in s.cues)}
+        for name, s in STEPS.items()
+    ]
 
 
 __all__ = [
@@ -62,6 +76,7 @@ __all__ = [
     "Evidence",
     "Portion",
     "Rule",
+    "Step",
     "Threshold",
     "available",
     "bbox_rect",
