@@ -91,7 +91,7 @@ def measured(run: Path, repeats: int, clicks: Sequence[int]) -> list[dict]:
     for kind, found in known.items():
         of_all = Known(np.stack([pixels_K for pixels_K, _ in found]), [truth for _, truth in found])
         pixels_K = of_all.pixels_PK.sum(axis=0)
-        exact = estimated(of_all, np.stack(cells(of_all, classes)), pixels_K)
+        exact = estimated(of_all, cells(of_all, classes), pixels_K)
         assert exact.miou is not None and abs(exact.miou.value - whole) < 1e-9
         estimates = [
             [estimated(of_all, counts_KC, pixels_K) for counts_KC in answered(of_all, classes, clicks, seed)]
@@ -105,13 +105,13 @@ def measured(run: Path, repeats: int, clicks: Sequence[int]) -> list[dict]:
     return rows
 
 
-def cells(known: Known, classes: int) -> list[np.ndarray]:
+def cells(known: Known, classes: int) -> np.ndarray:
     """int64 K x (C + 1): the true error matrix of all pixels."""
     total_KC = np.zeros((known.pixels_PK.shape[1], classes + 1), np.int64)
     for pixels_K, truth in zip(known.pixels_PK, known.truth_P, strict=True):
         stratum = np.repeat(np.arange(len(pixels_K)), pixels_K)
         total_KC += np.bincount(stratum * (classes + 1) + truth, minlength=total_KC.size).reshape(total_KC.shape)
-    return list(total_KC)
+    return total_KC
 
 
 def answered(known: Known, classes: int, clicks: Sequence[int], seed: int) -> list[np.ndarray]:

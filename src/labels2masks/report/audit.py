@@ -159,8 +159,9 @@ def _scores(result: Mapping[str, Any]) -> list[str]:
         "",
         f"mIoU {_words(result['miou'])} over {found} classes, estimated from {result['answered']:,} named pixels",
         f"pixel accuracy {_words(result['pixel_accuracy'])}; unclear {_words(result['unclear'])} of the area, left out",
-        f"{result['more_to_halve']:,} more answers would halve the bands",
     ]
+    if result["more_to_halve"]:
+        lines.append(f"{result['more_to_halve']:,} more answers would halve the bands")
     if result["not_found"]:
         lines.append(f"not among the answers, not in the mean: {', '.join(result['not_found'])}")
     if result["unseen"]:
