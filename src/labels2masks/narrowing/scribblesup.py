@@ -59,8 +59,8 @@ def scribble_costs(candidates: Candidates, segments_HW: np.ndarray) -> np.ndarra
     inked = np.unique(ink_HW[ink_HW >= 0])
     if inked.size:  # the labels of the photo are those somebody drew, as far as a segment may be one of them
         drawn_KL = possible_KL & np.isin(np.arange(classes), inked)
-        possible_KL = np.where(drawn_KL.any(axis=1)[:, None], drawn_KL, possible_KL)
-    allowed_KL = np.where(met_KL.any(axis=1)[:, None], met_KL, possible_KL)
+        possible_KL = np.where(drawn_KL.any(axis=1, keepdims=True), drawn_KL, possible_KL)
+    allowed_KL = np.where(met_KL.any(axis=1, keepdims=True), met_KL, possible_KL)
     cost_K = np.where(met_KL.any(axis=1), 0.0, np.log(allowed_KL.sum(axis=1)))
     return np.where(allowed_KL, cost_K[:, None], np.inf)
 

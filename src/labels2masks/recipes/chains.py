@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import UsageError, did_you_mean
 from ..formats.dataset import Photo
-from ..labels import Boxes, Label, Points, Regions, Scribbles, Tags, is_mask
+from ..labels import Boxes, Points, Scribbles, is_mask
 from ..narrowing import STEPS, ArgMax, Rule, Threshold
 
 
@@ -46,7 +46,7 @@ CHAINS = {
     )
 }
 
-BY_KIND: Sequence[tuple[type[Label] | tuple[type[Label], ...], str]] = (  # type: ignore[valid-type]
+BY_KIND: Sequence[tuple[type[Boxes | Scribbles | Points], str]] = (
     (Boxes, "boxes-grabcut"),
     (Scribbles, "scribbles-crf"),
     (Points, "points-crf"),
@@ -63,7 +63,7 @@ def chosen(recipe: str, steps: Sequence[str] | None, photo: Photo) -> Chain:
                 raise UsageError(f"unknown step {step!r}{did_you_mean(step, STEPS)}")
         chain = Chain("+".join(steps), tuple(steps))
     elif recipe == "auto":
-        of_kind = (name for kind, name in BY_KIND if any(isinstance(x, kind) and _marked(x) for x in photo.labels))
+        of_kind = (name for kind, name in BY_KIND if any(isinstance(x, kind) and x.marks for x in photo.labels))
         chain = CHAINS.get(next(of_kind, ""), NOTHING)
     elif recipe in CHAINS:
         chain = CHAINS[recipe]
@@ -71,10 +71,6 @@ def chosen(recipe: str, steps: Sequence[str] | None, photo: Photo) -> Chain:
         raise UsageError(f"unknown recipe {recipe!r} for masks{did_you_mean(recipe, [*CHAINS, 'auto'])}")
     masked = any(is_mask(x, photo.vocabulary.source) for x in photo.labels)
     return NOTHING if masked or not photo.labels else chain
-
-
-def _marked(label: Boxes | Scribbles | Points | Regions | Tags) -> bool:
-    return bool(getattr(label, "marks", ()))
 
 
 def said(chains: Iterable[Chain]) -> str:
