@@ -17,7 +17,7 @@ from scipy.io import loadmat, savemat
 from labels2masks.classes import Classes, Vocabulary
 from labels2masks.errors import DataError, UsageError
 from labels2masks.formats import ade20k, camvid, cityscapes, folder, sbd, voc
-from labels2masks.formats.convert import convert
+from labels2masks.formats.convert import WRITERS, convert
 from labels2masks.formats.dataset import Dataset, Photo
 from labels2masks.formats.image import read_mask
 from labels2masks.formats.matlab import struct_field, struct_file
@@ -182,17 +182,19 @@ def test_other_classes_are_refused_before_anything_is_written(tmp_path, to):
     assert set(named(open_dataset(tmp_path / "out").photos[0]).ravel()) == {"car", ""}
 
 
-def test_names_that_lead_out_of_the_folder_stay_inside(tmp_path):
+@pytest.mark.parametrize("to", WRITERS)
+def test_names_that_lead_out_of_the_folder_stay_inside(tmp_path, to):
     classes = Classes(("background", "car"), background="background")
     image = save(tmp_path / "in" / "a.jpg")
     names = ("../../a", "/etc/a", "x/../../b", ".hidden", "C:\\a", "A/b", "a/B", "", "n\nl")
-    photos = tuple(Photo(n, image, (Mask(ids_HW=IDS.astype(np.int32) % 255),), Vocabulary.same(classes)) for n in names)
-    data = Dataset(classes, photos, {"../up": names[:2], "train": names[2:]})
-    for to in ("voc", "sbd", "cityscapes", "ade20k", "camvid", "folder"):
-        written = convert(data, tmp_path / "out" / to, to=to)
-        assert len(open_dataset(written.path)) == len(names)
-        assert any("names" in s for s in written.left_out)
-    assert {p.name for p in tmp_path.iterdir()} == {"in", "out"}
+    labels = (Mask(ids_HW=IDS.astype(np.int32) % 255), Tags(frozenset({"car"}), complete=frozenset({"car"})))
+    photos = tuple(Photo(n, image, labels, Vocabulary.same(classes)) for n in names)
+    written = convert(Dataset(classes, photos, {"../up": names[:2], "train": names[2:]}), tmp_path / "out" / to, to=to)
+    assert len(open_dataset(written.path)) == len(names)
+    assert to == "jsonl" or any("names" in s for s in written.left_out)
+    assert {p.name for p in tmp_path.iterdir()} == {"in", "out"} and {p.name for p in (tmp_path / "out").iterdir()} == {
+        to
+    }
 
 
 def test_outlines_of_everything_are_painted(tmp_path):

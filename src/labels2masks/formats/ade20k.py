@@ -18,8 +18,8 @@ from ..labels import Mask
 from ..progress import track
 from .dataset import Dataset, Photo
 from .listing import images_below, read_text
-from .mask_files import MASKS, file_names, ids_in, known_ids, mask_notes, one_split_each, write_grey
-from .written import Written, empty_folder, place_photo
+from .mask_files import MASKS, ids_in, known_ids, mask_notes, one_split_each, write_grey
+from .written import Written, empty_folder, file_names, place_photo
 
 LAYOUT = "images/training/ and images/validation/ with annotations/ beside images/"
 HOLDS = MASKS

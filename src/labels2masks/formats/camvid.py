@@ -19,8 +19,8 @@ from ..labels import Mask
 from ..progress import track
 from .dataset import Dataset, Photo
 from .listing import class_list, images_below, read_lists
-from .mask_files import MASKS, file_names, ids_in, known_ids, mask_notes, one_split_each, write_colours, write_grey
-from .written import Written, empty_folder, place_photo
+from .mask_files import MASKS, ids_in, known_ids, mask_notes, one_split_each, write_colours, write_grey
+from .written import Written, empty_folder, file_names, place_photo
 
 LAYOUT = "train/ + trainannot/, images/ + labels/ + meta.json, or RGB masks *_L.png with CamVid's classes"
 HOLDS = MASKS

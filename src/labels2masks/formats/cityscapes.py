@@ -28,9 +28,9 @@ from .drawn import on_upright
 from .label_json import Field
 from .listing import files_by_name, read_json
 from .marks import Marks
-from .mask_files import file_names, ids_in, known_ids, mask_notes, one_split_each, write_grey
+from .mask_files import ids_in, known_ids, mask_notes, one_split_each, write_grey
 from .notes import Notes
-from .written import Written, empty_folder, place_photo
+from .written import Written, empty_folder, file_names, place_photo
 
 LAYOUT = "leftImg8bit/{train,val,test}/<city>/ with gtFine/ or gtCoarse/"
 HOLDS = frozenset({"mask", "regions"})

@@ -4,9 +4,9 @@ What the numbers mean: polygons and boxes (x, y, width, height) are continuous, 
 the index of a pixel, so that its centre is at + 0.5. A polygon has no holes; the polygons of an annotation are united.
 Run lengths (RLE) go down the columns. Annotations lie in the order of the file, the later ones on top.
 
-    segmentation                a region; its box is implied       bbox alone       a box
-    keypoints                   points of the class where they are visible (2): hidden ones (1) are on other pixels
-    iscrowd 1                   a crowd: nothing is said inside    category "void"  likewise
+    segmentation    a region, which implies its box; bbox alone is a box
+    keypoints       points of the class where they are visible (2); hidden ones (1) lie on other pixels
+    iscrowd 1       nothing is said inside; nor is it of a category called "void"
 Annotation ids mean nothing here: two with one id are two.
 
 Complete: who annotates a photo annotates all objects in it; so a photo with an outline or a box has all of each class,
@@ -40,9 +40,8 @@ from .coco_written import images_of, parts_of, write_lists
 from .dataset import Dataset
 from .drawn import on_upright
 from .marks import Marks, drawable_size
-from .mask_files import file_names
 from .notes import Notes
-from .written import Written, empty_folder, labels_of, left_out, place_photo, same_source
+from .written import Written, empty_folder, file_names, labels_of, left_out, place_photo, same_source
 
 LAYOUT = "COCO's instances_*.json (keypoints, stuff, LVIS alike), or a folder with annotations/*.json"
 HOLDS = frozenset({"points", "boxes", "regions", "mask"})

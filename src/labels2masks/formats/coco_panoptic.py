@@ -30,9 +30,8 @@ from .coco_written import images_of, parts_of, write_lists
 from .dataset import Dataset, Photo
 from .drawn import PhotoFiles, on_upright
 from .marks import drawable_size
-from .mask_files import file_names
 from .notes import Notes
-from .written import Written, empty_folder, left_out, place_photo, same_source, size_of
+from .written import Written, empty_folder, file_names, left_out, place_photo, same_source, size_of
 
 LAYOUT = "COCO's panoptic_*.json beside a folder of PNG, or a folder with annotations/panoptic_*.json"
 HOLDS = frozenset({"mask", "regions"})
@@ -60,7 +59,7 @@ def read(path: Path) -> Dataset:
             pictures[listed.path] = PhotoFiles.below(beside if beside.is_dir() else listed.path.parent)
         file = pictures[listed.path].find(text) if isinstance(text, str) else None
         if file is None:
-            notes.add("annotations whose PNG is not there are left out", f"{where}, {text!r}")
+            notes.add("annotations whose PNG is not there are left out", f"{where}, {str(text)[:80]!r}")
         else:
             found[listed.path, image_id] = file[1], _segments(value.get("segments_info"), notes, where)
 

@@ -12,9 +12,9 @@ from ..errors import UsageError
 from ..files import write_atomically
 from ..labels import AreaShares, Tags
 from .dataset import Dataset, Photo
-from .drawable import classes_left_out, file_stems
+from .drawable import classes_left_out
 from .notes import Notes
-from .written import Written, empty_folder, left_out, place_photo, same_source
+from .written import Written, empty_folder, file_names, left_out, place_photo, same_source
 
 HOLDS = frozenset({"tags", "shares"})
 
@@ -48,7 +48,7 @@ def write(data: Dataset, path: Path | str) -> Written:
     folder = empty_folder(path)
     notes = left_out(data, HOLDS, "CSV")
     classes_left_out(data, notes, "CSV")
-    stems = file_stems(data, notes)
+    stems = file_names(data, notes)
     split_of = _one_split(data, notes)
     named = {n for p in data.photos for x in p.labels if isinstance(x, Tags) for n in {*x.present, *x.absent}}
     columns = [n for n in data.classes.names if n != data.classes.background or n in named]

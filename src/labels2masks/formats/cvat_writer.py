@@ -14,11 +14,11 @@ from ..files import write_atomically
 from ..labels.outlines import run_lengths
 from ..progress import track
 from .dataset import Dataset
-from .drawable import classes_left_out, file_stems, is_settled, listed_names, marks_of, nothing_anywhere, pixels
+from .drawable import classes_left_out, is_settled, listed_names, marks_of, nothing_anywhere, pixels
 from .marks import Marks
 from .notes import Notes
 from .shapes import as_turned
-from .written import Written, empty_folder, left_out, place_photo, same_source
+from .written import Written, empty_folder, file_names, left_out, place_photo, same_source
 
 HOLDS = frozenset({"tags", "points", "scribbles", "boxes", "regions"})
 
@@ -35,7 +35,7 @@ def write(data: Dataset, path: Path | str) -> Written:
     notes = left_out(data, HOLDS | {"mask"}, "CVAT")
     classes_left_out(data, notes, "CVAT", colours=True)
     nothing_anywhere(data, notes, "CVAT")
-    stems, subset_of = file_stems(data, notes), _subsets(data, notes)
+    stems, subset_of = file_names(data, notes), _subsets(data, notes)
 
     def images() -> Iterator[str]:
         for number, photo in enumerate(track(data.photos, "writing CVAT")):

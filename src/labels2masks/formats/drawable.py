@@ -149,22 +149,6 @@ def listed_names(classes: Classes) -> dict[str, str]:
     }
 
 
-def file_stems(data: Dataset, notes: Notes) -> dict[str, str]:
-    """Photo name -> path below a folder without suffix: the name itself, where that is a path that stays in there."""
-    stems: dict[str, str] = {}
-    taken: set[str] = set()
-    for photo in data.photos:
-        parts = [p for p in photo.name.replace("\\", "/").split("/") if p.strip(". ")]
-        stem = "".join("_" if c in ':*?"<>|' or not c.isprintable() else c for c in "/".join(parts)) or "photo"
-        while stem.lower() in taken:  # on some disks A and a are one
-            stem += "_"
-        if stem != photo.name:
-            notes.add("names of photos that are no file names are changed", f"photo {photo.name!r}")
-        taken.add(stem.lower())
-        stems[photo.name] = stem
-    return stems
-
-
 def split_stems(data: Dataset, notes: Notes) -> dict[str, str]:
     """Split -> name of a file that lists its photos, without suffix."""
     stems: dict[str, str] = {}

@@ -30,8 +30,8 @@ from .dataset import Dataset, Photo
 from .image import mask_palette, read_mask
 from .jsonl import write_mask
 from .listing import class_list, files_by_name, has_images, images_below, one_file_each, read_list, read_lists
-from .mask_files import MASKS, file_names, ids_in, mask_notes, write_lists
-from .written import Written, empty_folder, place_photo
+from .mask_files import MASKS, ids_in, mask_notes, write_lists
+from .written import Written, empty_folder, file_names, place_photo
 
 LAYOUT = "images/ + masks/, or photos with or without masks beside them"
 HOLDS = MASKS

@@ -31,7 +31,8 @@ from ..files import write_atomically
 from ..labels import Label, Mask
 from .dataset import VOID_COLOURS, Dataset, Photo
 from .label_json import FIELDS, Field, label_from_json, label_to_json
-from .written import Written
+from .notes import Notes
+from .written import Written, file_names
 
 LAYOUT = "a .jsonl file of ours, or a folder with labels.jsonl"
 VERSION = 1
@@ -99,7 +100,8 @@ def write(data: Dataset, path: Path | str) -> Written:
     """
     file = free_file(path)
     folder = file.absolute().parent
-    photos = [_with_files(p, data.classes, folder) for p in data.photos]
+    names = file_names(data, Notes())  # of masks only: the label file holds any photo's name
+    photos = [_with_files(p, data.classes, folder / "masks" / names[p.name]) for p in data.photos]
     used = [os.path.abspath(p.image) for p in photos]
     used += [os.path.abspath(x.path) for p in photos for x in p.labels if isinstance(x, Mask) and x.path]
     try:
@@ -244,8 +246,8 @@ def _splits(header: Field, photos: Mapping[str, Photo]) -> dict[str, tuple[str, 
     return splits
 
 
-def _with_files(photo: Photo, classes: Classes, folder: Path) -> Photo:
-    """The photo with every mask in a file: those in memory are written beside the label file."""
+def _with_files(photo: Photo, classes: Classes, file: Path) -> Photo:
+    """The photo with every mask in a file: those in memory are written, the first as `file` with the suffix .png."""
     if photo.vocabulary.target != classes:
         raise UsageError(f"photo {photo.name!r} is read in other classes than the data set; open them together with +")
     labels: list[Label] = []
@@ -253,7 +255,7 @@ def _with_files(photo: Photo, classes: Classes, folder: Path) -> Photo:
         if isinstance(label, Mask) and label.path is None:
             if label.ids_HW is None:
                 raise UsageError(f"photo {photo.name!r}: a mask with neither a file nor pixels")
-            path = folder / "masks" / f"{photo.name}{f'-{i}' if i else ''}.png"
+            path = file.with_name(f"{file.name}{f'-{i}' if i else ''}.png")
             write_mask(path, label.ids_HW, photo.vocabulary.source)
             label = replace(label, path=path)
         labels.append(label)

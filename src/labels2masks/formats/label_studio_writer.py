@@ -18,11 +18,11 @@ from ..files import write_atomically
 from ..labels import Box, Mask, Region
 from .brush_rle import encoded
 from .dataset import Dataset, Photo
-from .drawable import classes_left_out, file_stems, is_settled, marks_of, pixels
+from .drawable import classes_left_out, is_settled, marks_of, pixels
 from .marks import Marks
 from .notes import Notes
 from .shapes import as_turned, turned_corners
-from .written import Written, empty_folder, left_out, place_photo, same_source
+from .written import Written, empty_folder, file_names, left_out, place_photo, same_source
 
 NAME = "Label Studio"
 FILE_NAME = "label_studio.json"
@@ -41,7 +41,7 @@ def write(data: Dataset, path: Path | str) -> Written:
     classes_left_out(data, notes, NAME)
     if data.splits:
         notes.add(f"splits, which {NAME} has no place for", f"split {next(iter(data.splits))!r}")
-    stems = file_stems(data, notes)
+    stems = file_names(data, notes)
 
     def tasks(out: BinaryIO) -> None:
         for i, photo in enumerate(data.photos):

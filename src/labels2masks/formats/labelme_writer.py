@@ -20,7 +20,6 @@ from .dataset import Dataset
 from .drawable import (
     IGNORED,
     classes_left_out,
-    file_stems,
     is_settled,
     listed_names,
     marks_of,
@@ -29,7 +28,8 @@ from .drawable import (
     split_stems,
 )
 from .marks import Marks
-from .written import Written, empty_folder, left_out, place_photo, same_source
+from .shapes import as_turned
+from .written import Written, empty_folder, file_names, left_out, place_photo, same_source
 
 HOLDS = frozenset({"tags", "points", "scribbles", "boxes", "regions"})
 
@@ -37,9 +37,9 @@ HOLDS = frozenset({"tags", "points", "scribbles", "boxes", "regions"})
 def write(data: Dataset, path: Path | str) -> Written:
     """A folder with each photo and its .json beside it, labels.txt, and splits/*.txt.
 
-    An outline of several parts is polygons of one group_id; one with holes is a mask, in whole pixels. Raises
-    UsageError where the folder is there already, and for classes that were chosen, merged or joined; DataError for
-    photos and masks that can not be read.
+    An outline of several parts is polygons of one group_id; one with holes is a mask, in whole pixels. Turned boxes
+    are oriented rectangles, which LabelMe knows since May 2026. Raises UsageError where the folder is there already,
+    and for classes that were chosen, merged or joined; DataError for photos and masks that can not be read.
     """
     same_source(data, "LabelMe")
     folder = empty_folder(path)
@@ -47,12 +47,12 @@ def write(data: Dataset, path: Path | str) -> Written:
     classes_left_out(data, notes, "LabelMe")
     nothing_anywhere(data, notes, "LabelMe")
     name_of = listed_names(data.classes)
-    stems = file_stems(data, notes)
+    stems = file_names(data, notes)
     for photo in track(data.photos, "writing LabelMe"):
         image = place_photo(photo, folder / stems[photo.name], notes)
         marks = marks_of(photo, HOLDS, notes, "LabelMe", void=True, absent=True)
-        for box in [box for box in marks.boxes if not box.is_upright]:
-            marks.leave_out(box.name, "turned boxes, which LabelMe has no place for")
+        for box in [box for box in marks.boxes if as_turned(box) is None]:
+            marks.leave_out(box.name, "boxes without right angles, which LabelMe has no place for")
             marks.boxes.remove(box)
         if marks.absent and not marks.present:
             notes.add("that classes are absent where none is there: LabelMe says so by ticks alone", marks.where)
@@ -84,7 +84,10 @@ def _shapes(marks: Marks, name_of: Mapping[str, str]) -> Iterator[dict[str, Any]
         return named | {"shape_type": kind, "flags": {}, "mask": None}
 
     for box in marks.boxes:
-        yield shape(box.name, "rectangle", (box.corners[0], box.corners[2]))
+        if box.is_upright:
+            yield shape(box.name, "rectangle", (box.corners[0], box.corners[2]))
+        else:
+            yield shape(box.name, "oriented_rectangle", box.corners)
     for number, region in enumerate(marks.regions, 1):
         if all(len(polygon) == 1 for polygon in region.polygons):
             group = number if len(region.polygons) > 1 else None

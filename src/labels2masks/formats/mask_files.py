@@ -1,11 +1,10 @@
-"""What writers of masks share: photos' names as paths, pixels in a format's ids, one split folder for every photo.
+"""What writers of masks share: pixels in a format's ids, lists of splits, one split folder for every photo.
 
 Legend: H, W = pixels.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from ..files import write_atomically
 from ..labels import Mask, Regions, is_mask
 from .dataset import Dataset, Photo
 from .notes import Notes
-from .written import ids_of_mask, left_out
+from .written import ids_of_mask, left_out, plain_name
 
 MASKS = frozenset({"mask"})
 
@@ -39,32 +38,6 @@ def mask_notes(data: Dataset, name: str, holds: Collection[str] = MASKS) -> Note
         if not photo.has_mask and holds == MASKS:
             notes.add(f"photos without a mask are in {name}, without a label", f"photo {photo.name!r}")
     return notes
-
-
-def file_names(data: Dataset, notes: Notes, flat: bool = False) -> dict[str, str]:
-    """Photo's name -> its path below a format's folders, without suffix; no name leads out of them.
-
-    flat: a format without folders: 'a/b' becomes 'a__b'. Where a name had to change, that is noted.
-    """
-    made: dict[str, str] = {}
-    taken: dict[str, int] = {}
-    for photo in data.photos:
-        parts = [plain_name(part) for part in photo.name.split("/") if part not in ("", ".", "..")]
-        plain = name = ("__" if flat else "/").join(parts) or "photo"
-        while name.lower() in taken:  # two files on this disk may be one on another
-            taken[plain.lower()] += 1
-            name = f"{plain}_{taken[plain.lower()]}"
-        taken[name.lower()] = 1
-        made[photo.name] = name
-        if name != photo.name:
-            notes.add("photo names that are no file names here are changed", f"photo {photo.name!r}, now {name!r}")
-    return made
-
-
-def plain_name(part: str) -> str:
-    """A file name on every system, and none that is hidden."""
-    part = re.sub(r'[\x00-\x1f\x7f\\:*?"<>|]', "_", part).strip()
-    return re.sub(r"^\.", "_", part) or "_"
 
 
 def write_lists(data: Dataset, names: Mapping[str, str], folder: Path, notes: Notes) -> None:

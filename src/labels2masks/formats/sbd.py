@@ -21,10 +21,10 @@ from ..labels import Mask
 from ..progress import track
 from .dataset import Dataset, Photo
 from .listing import CLASS_FILES, class_list, images_below, read_list
-from .mask_files import MASKS, file_names, ids_in, mask_notes, write_lists
+from .mask_files import MASKS, ids_in, mask_notes, write_lists
 from .matlab import struct_file
 from .voc import CLASSES, eight_bits, write_class_list
-from .written import Written, empty_folder, place_photo
+from .written import Written, empty_folder, file_names, place_photo
 
 LAYOUT = "img/ with cls/*.mat and train.txt, val.txt, maybe in dataset/"
 HOLDS = MASKS

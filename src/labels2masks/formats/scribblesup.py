@@ -42,9 +42,8 @@ from .image import read_mask
 from .ink import strokes_of
 from .listing import class_list, images_below, read_list
 from .marks import NOT_FINITE, Marks, drawable_size
-from .mask_files import file_names
 from .notes import Notes
-from .written import Written, labels_of, size_of
+from .written import Written, file_names, labels_of, size_of
 
 LAYOUT = "VOC's JPEGImages/ with pascal_2012/*.xml or *scribble*/*.png"
 HOLDS = voc.HOLDS | {"scribbles"}

@@ -26,11 +26,11 @@ from .dataset import Dataset, Photo
 from .jsonl import write_mask
 from .listing import class_list, images_below, made_classes, read_list, read_lists
 from .marks import is_void
-from .mask_files import file_names, ids_in, mask_notes, write_list
+from .mask_files import ids_in, mask_notes, write_list
 from .notes import Notes
 from .voc_tags import is_of_tags, read_tags, write_tags
 from .voc_xml import Annotation, annotation, boxes_of, counted, has_area, read_annotation
-from .written import Written, empty_folder, labels_of, place_photo, same_source, size_of
+from .written import Written, empty_folder, file_names, labels_of, place_photo, same_source, size_of
 
 LAYOUT = "JPEGImages/ with SegmentationClass/, Annotations/ or ImageSets/"
 HOLDS = frozenset({"tags", "boxes", "mask"})

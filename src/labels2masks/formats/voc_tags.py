@@ -11,9 +11,8 @@ from ..files import write_atomically
 from ..labels import Tags
 from .dataset import Dataset
 from .listing import read_text
-from .mask_files import plain_name
 from .notes import Notes
-from .written import labels_of
+from .written import labels_of, plain_name
 
 REST = "all"
 """The split in a file's name for photos that are in none."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -56,6 +57,32 @@ def left_out(data: Dataset, holds: Collection[str], name: str) -> Notes:
             elif label.seconds is not None:
                 notes.add(f"seconds that labelling took, which {name} has no place for", f"photo {photo.name!r}")
     return notes
+
+
+def file_names(data: Dataset, notes: Notes, flat: bool = False) -> dict[str, str]:
+    """Photo's name -> its path below a format's folders, without suffix; no name leads out of them.
+
+    flat: a format without folders: 'a/b' becomes 'a__b'. Where a name had to change, that is noted.
+    """
+    made: dict[str, str] = {}
+    taken: dict[str, int] = {}
+    for photo in data.photos:
+        parts = [plain_name(part) for part in photo.name.split("/") if part not in ("", ".", "..")]
+        plain = name = ("__" if flat else "/").join(parts) or "photo"
+        while name.lower() in taken:  # two files on this disk may be one on another
+            taken[plain.lower()] += 1
+            name = f"{plain}_{taken[plain.lower()]}"
+        taken[name.lower()] = 1
+        made[photo.name] = name
+        if name != photo.name:
+            notes.add("photo names that are no file names here are changed", f"photo {photo.name!r}, now {name!r}")
+    return made
+
+
+def plain_name(part: str) -> str:
+    """A file name on every system, and none that is hidden."""
+    part = re.sub(r'[\x00-\x1f\x7f\\:*?"<>|]', "_", part).strip()
+    return re.sub(r"^\.", "_", part) or "_"
 
 
 def place_photo(photo: Photo, path: Path, notes: Notes) -> Path:

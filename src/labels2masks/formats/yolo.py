@@ -30,13 +30,13 @@ from ..files import write_atomically
 from ..labels import Boxes, Mask, Regions
 from ..progress import track
 from .dataset import Dataset, Photo
-from .drawable import classes_left_out, file_stems, is_settled, marks_of, split_stems
+from .drawable import classes_left_out, is_settled, marks_of, split_stems
 from .drawn import PhotoFiles, photos_near
 from .listing import has_images, read_text
 from .marks import NOT_FINITE, Marks, drawable_size, foreign_classes, nothing_drawn, photo_names
 from .notes import Notes
 from .shapes import one_ring
-from .written import Written, empty_folder, left_out, place_photo, same_source
+from .written import Written, empty_folder, file_names, left_out, place_photo, same_source
 from .yolo_settings import SETTINGS, class_names, photos_of_splits, read_darknet, read_yaml, settings_file, texts_below
 
 LAYOUT = "data.yaml with 'names', or photos with labels/*.txt of 'class cx cy w h' or 'class x1 y1 ...'"
@@ -103,7 +103,7 @@ def write(data: Dataset, path: Path | str) -> Written:
     notes = left_out(data, HOLDS | {"mask"}, "YOLO")
     classes_left_out(data, notes, "YOLO")
     turned = _has_turned_boxes(data) and not any(isinstance(x, Mask | Regions) for p in data.photos for x in p.labels)
-    stems = file_stems(data, notes)
+    stems = file_names(data, notes)
     files: dict[str, str] = {}
     (folder / "labels").mkdir()
     for photo in track(data.photos, "writing YOLO"):
