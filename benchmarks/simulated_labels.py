@@ -203,7 +203,7 @@ def main() -> None:
             "on_other": count["other"],
             "human_quantiles_5_25_50_75_95": np.quantile(theirs[0], [0.05, 0.25, 0.5, 0.75, 0.95]).round(3).tolist(),
             "simulated_quantiles": np.quantile(ours, [0.05, 0.25, 0.5, 0.75, 0.95]).round(3).tolist(),
-            "critical_at_5_percent": round(1.36 * np.sqrt((1 + 1 / options.repeats) / len(human)), 3),
+            "critical_at_5_percent": round(1.36 * float(np.sqrt((1 + 1 / options.repeats) / len(human))), 3),
             "deepest_pixel": round(found["deepest"][0], 3),
             "from_the_centre": round(found["as people"][1], 3),
             "from_the_centre_evenly": round(found["evenly"][1], 3),
@@ -214,8 +214,8 @@ def main() -> None:
         sides, made = box_sides(split)
         settings = {
             "sides": len(sides),
-            "human_quantiles_5_25_50_75_95": np.quantile(sides, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist(),
-            "simulated_quantiles": np.quantile(made, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist(),
+            "human_quantiles_5_25_50_75_95": np.quantile(sides, [0.05, 0.25, 0.5, 0.75, 0.95]).round(3).tolist(),
+            "simulated_quantiles": np.quantile(made, [0.05, 0.25, 0.5, 0.75, 0.95]).round(3).tolist(),
         }
         tight = float(ks_2samp(sides, np.zeros(1)).statistic)
         claim = f"sides of boxes against the mask's, people against simulated, VOC animals {split}"

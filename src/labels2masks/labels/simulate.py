@@ -29,7 +29,7 @@ INWARDS, SPREAD = 1.75, 0.25
 """Where people click: the chance of a pixel grows with depth ** INWARDS (its way to the border) and falls as a normal
 distribution with its way from the object's centre, SPREAD of the object's width and height being one standard
 deviation. Fitted to the 893 clicks on `voc_animals` train that hit their object (Bearman et al. 2016):
-benchmarks/simulated_clicks.py."""
+benchmarks/simulated_labels.py."""
 
 LENGTH = 0.6
 """Of people's strokes in the scribbles of the GrabCut photos the short ones take about 0.4 of the way from tip to tip,
