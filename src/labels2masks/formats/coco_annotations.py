@@ -23,14 +23,13 @@ def annotations_of(photos: Sequence[Photo], shift: int, notes: Notes, used: set[
     """Of all photos, numbered from 1; a category's id is its file id + shift. used: gets the names that occur."""
     number = 0
     for image_id, photo in enumerate(photos, 1):
-        source = photo.vocabulary.source
+        source, size, where = photo.vocabulary.source, size_of(photo), f"photo {photo.name!r}"
         marks = _marks(photo, notes)
         _note_promises(photo, marks, notes)
         for mark in marks:
-            where = f"photo {photo.name!r}"
             if mark.name not in source.names:
                 notes.add("marks of a group of classes, for which COCO has no category", where)
-            elif fields := _fields(mark, size_of(photo), notes, where):
+            elif fields := _fields(mark, size, notes, where):
                 used.add(mark.name)
                 number += 1
                 category = source.file_ids[source.index(mark.name)] + shift
@@ -39,9 +38,8 @@ def annotations_of(photos: Sequence[Photo], shift: int, notes: Notes, used: set[
 
 def _marks(photo: Photo, notes: Notes) -> list[Region | Box | Point]:
     if any(isinstance(x, Mask) and x.sets for x in photo.labels):
-        notes.add(
-            "that pixels of a mask may be one of several classes: they become background", f"photo {photo.name!r}"
-        )
+        sentence = "that pixels of a mask may be one of several classes: they become background"
+        notes.add(sentence, f"photo {photo.name!r}")
     marks: list[Region | Box | Point] = list(as_regions(photo, notes, "COCO"))
     marks += [m for x in photo.labels if isinstance(x, Boxes) for m in x.marks]
     return marks + [m for x in photo.labels if isinstance(x, Points) for m in x.marks]

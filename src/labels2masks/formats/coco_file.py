@@ -192,7 +192,7 @@ def _read(
             else:
                 category_id, category = category_of(item)
                 if listed.categories.setdefault(category_id, category).name != category.name:
-                    raise DataError(f"{item.where}: a second category with id {category_id!r}; give each its own")
+                    raise DataError(f"{item.where}: a second category with id {category_id[:20]!r}; give each its own")
         elif key == "info" and isinstance(value, dict):
             listed.info = value
     if not listed.entries or not listed.categories:
@@ -212,7 +212,9 @@ def _add_entry(listed: CocoFile, item: Field, photos: PhotoFiles, notes: Notes) 
         return
     found = next((f for hint in listed.hints if (f := photos.find(f"{hint}/{text}"))), None)
     if found is None:
-        notes.add("images whose photo is not there are left out", f"{where}, {text!r}")
+        notes.add(
+            "images whose photo is not there, or one of several so called, are left out", f"{where}, {text[:80]!r}"
+        )
     size = value.get("height"), value.get("width")
     stated = (size[0], size[1]) if all(type(v) is int and 0 < v < 2**31 for v in size) else None
     entry = found and Entry(*found, stated, _asked(value))
