@@ -111,3 +111,17 @@ def test_on_the_command_line_and_then_a_network(data, tmp_path, capsys):
     assert result["narrowed"] == 2
     run = l2m.train(tmp_path / "out", recipe="instant", train="train", val="val", out=tmp_path / "run", no_photos=True)
     assert run.metrics["miou"] > 0.5
+
+
+@pytest.mark.parametrize("recipe", ["boxes-grabcut", "tags-guided"])
+def test_a_chain_is_a_recipe_of_train(data, tmp_path, recipe):
+    how = {"train": "train", "val": "val", "out": tmp_path / "run", "no_photos": True, "weights": "none"}
+    tiny = {"optimiser.ema": 0.0, "batch": 2, "crop": [48, 64], "workers": 0, "augment.settle": 0.0}
+    run = l2m.train(data, recipe=recipe, epochs=2, settings=tiny, **how)
+    kinds = json.loads((run.folder / "plan.json").read_text())["kinds"]
+    assert kinds["inferred masks"] == 3 and "mask" not in kinds
+    assert (run.folder / "narrowed" / "labels.jsonl").exists() and run.metrics["miou"] is not None
+    assert (run.folder / "stages" / "1-instant").exists() == (recipe == "tags-guided")
+    before = (run.folder / "model.safetensors").read_bytes()
+    again = l2m.train(data, recipe=recipe, epochs=2, settings=tiny, resume=True, **how)
+    assert (again.folder / "model.safetensors").read_bytes() == before

@@ -17,6 +17,8 @@ from ..report.run_report import PAGE, run_report
 from ..training import Settings, processes
 from ..training.settings import with_settings
 from ..training.stages import train_stages
+from .chained import train_chained
+from .chains import CHAINS
 from .everyday import everyday
 from .fcn_to_dilation import FCN_TO_DILATION
 from .instant import instant
@@ -47,6 +49,11 @@ def available() -> list[dict[str, Any]]:
                 "for": (recipe.__doc__ or "").partition("\n")[0],
             }
         )
+    for chain in CHAINS.values():
+        last = everyday()
+        narrow = f"Labels narrowed by {' + '.join(chain.steps)}, then everyday."
+        row = {"name": chain.name, "network": last.network, "encoder": last.encoder, "runs": None}
+        rows.append({**row, "paper": chain.paper, "published": None, "for": narrow})
     return rows
 
 
@@ -80,7 +87,8 @@ def train(
     data: a data set, or the path of one.
 
     recipe: a name of `RECIPES`; "auto" is the everyday one, which takes every mixture of label kinds. Some papers train
-        in stages: those are several runs, the earlier ones in `stages/` of the last one's folder.
+        in stages: those are several runs, the earlier ones in `stages/` of the last one's folder. Or a name of
+        `CHAINS`: labels are narrowed first (see `masks`), and the everyday network learns from what is left.
     network, encoder: a family with its encoder, or a published name alone; None = the recipe's.
     weights: "auto" (the installed package), "none", "hub" (downloads), a safetensors file, or an earlier run.
     train, val: splits; val "auto" takes the data set's own, else sets a fifth aside once, or scores by five
@@ -93,12 +101,12 @@ def train(
     settings: {"optimiser.rate": 3e-4}, any of `training.Settings`.
     Raises UsageError (the call), DataError (the files), TrainingError (the loss is no number).
     """
-    if recipe != "auto" and recipe not in RECIPES:
-        raise UsageError(f"unknown recipe {recipe!r}{did_you_mean(recipe, [*RECIPES, 'auto'])}")
+    if recipe != "auto" and recipe not in RECIPES and recipe not in CHAINS:
+        raise UsageError(f"unknown recipe {recipe!r}{did_you_mean(recipe, [*RECIPES, *CHAINS, 'auto'])}")
     if network is not None and network not in NETWORKS:
         raise UsageError(f"unknown network {network!r}{did_you_mean(network, NETWORKS)}")
     data = data if isinstance(data, Dataset) else open_dataset(data)
-    stages = _stages(RECIPES["everyday" if recipe == "auto" else recipe])
+    stages = _stages(RECIPES.get(recipe, everyday))
     if network is not None and len(stages) > 1:
         names = " -> ".join(stage.network for stage in stages)
         raise UsageError(f"recipe {recipe} trains {names} in stages: leave out --network, or take another recipe")
@@ -113,16 +121,11 @@ def train(
             if changes["network"] != stage.network or encoder is None:
                 changes["options"] = {}
         chosen.append(with_settings(stage, {**changes, **(settings or {})}))
-    run = train_stages(
-        data,
-        chosen,
-        train=train,
-        val=val,
-        group_by=group_by,
-        out=out,
-        resume=resume,
-        plan=plan,
-    )
+    how: dict[str, Any] = {"train": train, "val": val, "group_by": group_by, "plan": plan}
+    if recipe in CHAINS:
+        run, data = train_chained(data, recipe, chosen[0], out=out, resume=resume, **how)
+    else:
+        run = train_stages(data, chosen, out=out, resume=resume, **how)
     processes.from_main(lambda: _reported(run, data, no_photos))
     return run
 

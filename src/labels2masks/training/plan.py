@@ -312,7 +312,7 @@ def _look(photos: Sequence[Photo], classes: Classes) -> _Seen:
         for indices in candidates.facts.present:
             seen.present[sorted(indices)] = True
         seen.seconds += labelling_seconds(labels, photo.vocabulary.source)
-        for kind in {kind_name(x) for x in labels}:
+        for kind in {"inferred masks" if isinstance(x, Mask) and x.sets is not None else kind_name(x) for x in labels}:
             seen.kinds[kind] = seen.kinds.get(kind, 0) + 1
         for label in labels:
             if isinstance(label, Boxes):
