@@ -145,6 +145,8 @@ LINE = {"name": "a", "image": "a.jpg", "labels": []}
         (HEADER, LINE | {"labels": [{"kind": "tags", "present": ["cot"]}]}, "did you mean 'cat'"),
         (HEADER, LINE | {"labels": [{"kind": "tags", "complet": ["cat"]}]}, "did you mean 'complete'"),
         (HEADER, LINE | {"labels": [{"kind": "points", "marks": [{"name": "cat", "x": "1", "y": 2}]}]}, "a number"),
+        (HEADER, LINE | {"name": "../a"}, "name: '../a'; expected a name such as 'a'"),
+        (HEADER, LINE | {"name": "/etc/a"}, "without '..'"),
         (
             HEADER,
             LINE | {"labels": [{"kind": "boxes", "marks": [{"name": "cat", "bounds": [5, 0, 1, 1]}]}]},

@@ -31,8 +31,7 @@ from ..files import write_atomically
 from ..labels import Label, Mask
 from .dataset import VOID_COLOURS, Dataset, Photo
 from .label_json import FIELDS, Field, label_from_json, label_to_json
-from .notes import Notes
-from .written import Written, file_names
+from .written import Written
 
 LAYOUT = "a .jsonl file of ours, or a folder with labels.jsonl"
 VERSION = 1
@@ -74,6 +73,8 @@ def read(path: Path, confined: bool = False) -> Dataset:
         line = Field(value, f"{file}, line {number}")
         line.only("name", "image", "vocabulary", "labels")
         name = line.at("name").text()
+        if _leads_out(name):  # predictions, reviews and audits are written under it
+            raise line.at("name").fail("a name such as 'a' or 'train/a', without '..'")
         if name in photos:
             raise DataError(f"{line.where}: a second photo {name!r}; names must be unique")
         vocabulary = same
@@ -100,8 +101,7 @@ def write(data: Dataset, path: Path | str) -> Written:
     """
     file = free_file(path)
     folder = file.absolute().parent
-    names = file_names(data, Notes())  # of masks only: the label file holds any photo's name
-    photos = [_with_files(p, data.classes, folder / "masks" / names[p.name]) for p in data.photos]
+    photos = [_with_files(p, data.classes, folder) for p in data.photos]
     used = [os.path.abspath(p.image) for p in photos]
     used += [os.path.abspath(x.path) for p in photos for x in p.labels if isinstance(x, Mask) and x.path]
     try:
@@ -183,10 +183,16 @@ def _root(header: Field) -> str:
 
 def _relative(path: Field) -> str:
     text = path.text()
-    parts = Path(text)
-    if not parts.parts or "\0" in text or parts.is_absolute() or parts.drive or parts.root or ".." in parts.parts:
+    if _leads_out(text):
         raise path.fail("a path below the header's root, without '..': say in 'root' where the files are")
     return text
+
+
+def _leads_out(text: str) -> bool:
+    parts = Path(text)
+    return bool(
+        not parts.parts or "\0" in text or parts.is_absolute() or parts.drive or parts.root or ".." in parts.parts
+    )
 
 
 def _inside(path: Path, folder: Path, where: str) -> None:
@@ -246,8 +252,12 @@ def _splits(header: Field, photos: Mapping[str, Photo]) -> dict[str, tuple[str, 
     return splits
 
 
-def _with_files(photo: Photo, classes: Classes, file: Path) -> Photo:
-    """The photo with every mask in a file: those in memory are written, the first as `file` with the suffix .png."""
+def _with_files(photo: Photo, classes: Classes, folder: Path) -> Photo:
+    """The photo with every mask in a file: those in memory are written beside the label file."""
+    if _leads_out(photo.name):
+        raise UsageError(
+            f"photo {photo.name!r}: its name must be one such as 'a' or 'train/a', without '..': rename it"
+        )
     if photo.vocabulary.target != classes:
         raise UsageError(f"photo {photo.name!r} is read in other classes than the data set; open them together with +")
     labels: list[Label] = []
@@ -255,7 +265,7 @@ def _with_files(photo: Photo, classes: Classes, file: Path) -> Photo:
         if isinstance(label, Mask) and label.path is None:
             if label.ids_HW is None:
                 raise UsageError(f"photo {photo.name!r}: a mask with neither a file nor pixels")
-            path = file.with_name(f"{file.name}{f'-{i}' if i else ''}.png")
+            path = folder / "masks" / f"{photo.name}{f'-{i}' if i else ''}.png"
             write_mask(path, label.ids_HW, photo.vocabulary.source)
             label = replace(label, path=path)
         labels.append(label)
