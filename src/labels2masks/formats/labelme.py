@@ -1,7 +1,7 @@
 """LabelMe: a .json of shapes beside each photo.
 
     polygon, mask, circle       outlines; those of one group_id and label are one object, a later one lies on top
-    rectangle                   boxes; `rotation` and `oriented_rectangle`, which its kin draw, with four corners
+    rectangle                   boxes; oriented_rectangle, and the `rotation` of its kin, by four corners
     line, linestrip             scribbles of the usual width
     point, points               points
     flags of the photo          tags: what is ticked is there, and then what is not ticked is not
