@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from labels2masks.classes import Classes, Vocabulary
-from labels2masks.evaluation.label_quality import SelfConfidence, confident, disagreement, doubts, of_photo
+from labels2masks.evaluation.label_quality import FADES, SelfConfidence, confident, disagreement, doubts, of_photo
 from labels2masks.labels import AreaShares, Box, Boxes, Mask, Point, Points, Tags, rasterise
 
 CLASSES = Classes(("background", "cat", "dog"), background="background")
@@ -20,7 +20,7 @@ def truth() -> np.ndarray:
     return ids_HW
 
 
-def predicted(ids_HW: np.ndarray, sure: float = 0.9) -> np.ndarray:
+def predicted(ids_HW: np.ndarray, sure: float = 0.98) -> np.ndarray:
     """float32 CHW: a model that is right, and as sure of it as said."""
     p_CHW = np.full((3, *ids_HW.shape), (1 - sure) / 2, np.float32)
     np.put_along_axis(p_CHW, ids_HW[None].astype(np.int64), np.float32(sure), axis=0)
@@ -42,8 +42,9 @@ def test_a_swapped_class():
     (doubt,) = found(Mask(ids_HW=ids_HW))
     assert (doubt.what, doubt.given, doubt.seen) == ("class", frozenset({1}), 2)
     assert doubt.corners == (90 / WIDTH, 60 / HEIGHT, 110 / WIDTH, 80 / HEIGHT)
-    assert (doubt.given_probability, doubt.seen_probability) == pytest.approx((0.05, 0.9), rel=1e-4)
-    assert doubt.doubt == pytest.approx((20 * 20 / (HEIGHT * WIDTH)) ** 0.25 * 0.85, rel=1e-4)
+    assert (doubt.given_probability, doubt.seen_probability) == pytest.approx((0.01, 0.98), rel=1e-4)
+    area, radius = 20 * 20 / (HEIGHT * WIDTH), 10 / (HEIGHT * WIDTH) ** 0.5
+    assert doubt.doubt == pytest.approx(area**0.25 * radius**0.5 / (1 + (0.01 / FADES) ** 2), rel=0.05)
     assert of_photo([doubt, doubt]) == pytest.approx(2**0.5 * doubt.doubt)
 
 
@@ -70,6 +71,16 @@ def test_the_larger_mistake_comes_first_and_void_says_nothing():
     first, second = found(Mask(ids_HW=ids_HW))
     assert first.given == frozenset({2}) and second.given == frozenset({1}) and first.doubt > second.doubt
     assert found(Mask(ids_HW=np.full((HEIGHT, WIDTH), -1, np.int32))) == []
+
+
+def test_a_model_that_is_never_sure_still_ranks():
+    ids_HW = truth()
+    ids_HW[ids_HW > 0] = 3 - ids_HW[ids_HW > 0]
+    said = rasterise((Mask(ids_HW=ids_HW),), SAME, HEIGHT, WIDTH)
+    first, second = doubts(said, predicted(truth(), 0.7), CLASSES)
+    assert first.given == frozenset({2}) and second.given == frozenset({1})
+    sure = doubts(said, predicted(truth()), CLASSES)
+    assert sure[1].doubt > first.doubt > second.doubt > 0
 
 
 def test_clicks_boxes_tags_and_shares():
@@ -100,7 +111,7 @@ def test_a_tag_that_is_nowhere():
 def test_disagreement_is_the_mass_that_the_label_rules_out():
     said = rasterise((Points((Point("cat", 100, 70),)), Tags(absent=frozenset({"dog"}))), SAME, HEIGHT, WIDTH)
     wrong_HW = disagreement(said, predicted(truth()))
-    assert wrong_HW[70, 100] == pytest.approx(0.95) and wrong_HW[0, 0] == pytest.approx(0.05)
+    assert wrong_HW[70, 100] == pytest.approx(0.99) and wrong_HW[0, 0] == pytest.approx(0.01, rel=1e-3)
     assert not disagreement(rasterise((), SAME, HEIGHT, WIDTH), predicted(truth())).any()
 
 

@@ -1,26 +1,29 @@
 """Which labels disagree with predictions that have not learnt from them: a doubt for every statement that may be wrong.
 
-Every kind of label is read through its Candidates: the model disagrees at a pixel as far as it puts probability on
-classes that the label rules out. Three things are weighed, all between 0 and 1:
+Every kind of label is read through its Candidates: at a pixel the model believes in the label as far as it puts
+probability on the classes that the label allows. What counts is where it believes nearly nothing: everybody's borders
+are off by some pixels and some classes look alike, but a probability below `NONE` is a contradiction.
 
-    another class     how much surer the model is of its own class than of the label's, mean over the object
-    out of place      how much surer it is of the label's class a few pixels further, times `SHIFTED`
-    left out          the same difference where the model sees an object of a class that the label rules out
+    another class, left out    connected pixels without belief, for the whole object where they cover half of it; their
+                               doubt is their size times the mean of 1 / (1 + (belief / `FADES`)^2)
+    out of place               how much surer the model is of the label's class a few pixels further, times the size of
+                               the object, the root of the same mean over it, and `SHIFTED`
 
-times the fourth root of the object's area (its share of the photo): a model is wrong about small things more often.
-A photo is as doubtful as the root of the sum of the squares of its doubts.
+The size of a region is the root of the radius of its largest disc times the root of its side (the root of its area): a
+thin band along a border is small. A photo is as doubtful as the root of the sum of the squares of its doubts.
 
-The self-confidence of a label inside an object follows Lad and Mueller 2023 ("Estimating label quality and errors in
-semantic segmentation data via any model"), the mean self-confidence of a class as its threshold Northcutt et al. 2021
-("Confident learning"). Their softmin over pixels, and differences to thresholds in place of probabilities, ranked
-worse on photos that nothing here is measured on (140 of VOC animals, 58 of MSRC, 15 % of their objects made wrong).
+The self-confidence of labels in segmentation, and that the least confident pixels tell most (a softmin), follow Lad and
+Mueller 2023 ("Estimating label quality and errors in semantic segmentation data via any model"); the mean
+self-confidence of a class as its threshold Northcutt et al. 2021 ("Confident learning"). The constants were found on
+photos that nothing here is measured on, see benchmarks/review.py: means of differences of probabilities, and
+differences to the thresholds, ranked worse there.
 
 Legend: H, W = pixels; C = classes; K = rows of a Candidates table; P = some pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -31,14 +34,25 @@ from ..labels import INK, MASK, OPEN_ROW, VOID_ROW, Candidates
 
 SMALLEST = 0.0005
 """Regions below this share of the photo are the edges of something else."""
-SHIFTED = 5.0
+NONE, LITTLE = 0.05, 0.3
+"""Probability of what the label allows below which the model believes none of it, and little. Regions of little belief
+come after most of the others; they are all that a model finds that is never sure."""
+FADES = 0.02
+"""How fast doubt fades as belief grows."""
+SHIFTED = 4.0
 """A label that is moved by a third of its object still covers two thirds of it: the gain of moving it back is small."""
 STEPS, DIRECTIONS = (0.15, 0.25, 0.35, 0.45), 16
 """How far a label is moved to see whether it fits better there, in roots of its area."""
 LOOKED_AT = 800
 """Pixels of an object that are looked at in each place."""
-MARK = 0.02
-"""The share of the photo that a click, a stroke or a tag counts as: it stands for an object of some size."""
+MARK = 0.09
+"""The size that a click, a stroke, a tag or a share counts as: of an object with 2 % of the photo."""
+LEAST = 1e-4
+"""Doubt that is not worth a line."""
+A_PLACE, SOMEWHERE = 0.01, 0.1
+"""The share of the photo that has to show a class that is tagged; belief there that leaves a third of the doubt."""
+OFF = 0.1
+"""By how much a share of the area may be off."""
 IN_A_BOX = 1 / 3
 """The share of its box that an object fills at least, nearly always."""
 
@@ -52,7 +66,7 @@ class Doubt:
     what: "class", "place" (of an object of a mask), "left out" (an object the label rules out), "mark" (a click or
         stroke), "box", "tag" (a class said to be somewhere), "share" (of the area).
     given: the classes that the label allows. seen: the class the model sees instead, -1 = none.
-    doubt: 0..1 and above, comparable between all kinds. given_probability, seen_probability: means over the object.
+    doubt: 0..1, seldom above, comparable between all kinds. given_probability, seen_probability: means over the object.
     corners: (x0, y0, x1, y1) in shares of the photo's width and height.
     move: (dx, dy) by which the label would fit best, in the same shares; (0, 0) for all but "place".
     """
@@ -110,27 +124,33 @@ def disagreement(candidates: Candidates, probabilities_CHW: np.ndarray) -> np.nd
 
 
 def doubts(candidates: Candidates, probabilities_CHW: np.ndarray, classes: Classes) -> list[Doubt]:
-    """The doubts of one photo, the largest first; statements that the model agrees with are left out.
+    """The doubts of one photo, the largest first; statements that the model believes are left out.
 
     probabilities_CHW: float32, sums to 1 over the classes, of the size of the candidates. 256 pixels a side do.
     """
-    height, width = candidates.index_HW.shape
-    p_CHW = probabilities_CHW
-    disagree_HW = disagreement(candidates, p_CHW)
+    belief_HW = 1 - disagreement(candidates, probabilities_CHW)
     found: list[Doubt] = []
-    fitting_HW = np.zeros((height, width), bool)  # what a region that has its own doubt already speaks for
-    for region in _regions(candidates, classes):
-        doubt = _of_region(region, p_CHW)
-        found.append(doubt)
-        if doubt.doubt > 0:
-            fitting_HW |= region.where_HW
-            if doubt.what == "place":
-                dy, dx = round(doubt.move[1] * height), round(doubt.move[0] * width)
-                fitting_HW |= _moved(region.where_HW, dy, dx)
-    found += _left_out(candidates, p_CHW, disagree_HW, fitting_HW)
-    found += _of_boxes(candidates, p_CHW)
-    found += _of_image(candidates, p_CHW)
-    return sorted((d for d in found if d.doubt > 0), key=lambda d: -d.doubt)
+    regions = list(_regions(candidates, classes))
+    places = [_out_of_place(region, probabilities_CHW, belief_HW) for region in regions]
+    for doubt, k in _without_belief(candidates, probabilities_CHW, belief_HW, regions, places):
+        if k is None:
+            found.append(doubt)
+        elif (before := places[k]) is None or doubt.doubt > before.doubt:
+            places[k] = doubt
+    found += [d for d in places if d is not None]
+    found += _of_boxes(candidates, probabilities_CHW)
+    found += _of_image(candidates, probabilities_CHW)
+    return sorted((d for d in found if d.doubt > LEAST), key=lambda d: -d.doubt)
+
+
+def _size(area: float, radius: float) -> float:
+    """Of a region, from its share of the photo and the radius of its largest disc in sides of the photo."""
+    return area**0.25 * radius**0.5
+
+
+def _without(belief_P: np.ndarray | float) -> float:
+    """The mean of 1 / (1 + (belief / FADES)^2): 1 where there is no belief at all."""
+    return float((1 / (1 + np.square(np.asarray(belief_P) / FADES))).mean())
 
 
 @dataclass(frozen=True)
@@ -159,20 +179,20 @@ def _regions(candidates: Candidates, classes: Classes) -> Iterator[_Region]:
                 )
 
 
-def _of_region(region: _Region, p_CHW: np.ndarray) -> Doubt:
+def _out_of_place(region: _Region, p_CHW: np.ndarray, belief_HW: np.ndarray) -> Doubt | None:
+    """For an object of a mask; of clicks and strokes what they say of their own pixels."""
     given = frozenset(map(int, np.flatnonzero(region.allowed_C)))
-    mean_C = p_CHW[:, region.where_HW].mean(axis=1)
-    own, other = _own_and_other(mean_C, region.allowed_C)
-    margin = max(own[0] - own[1], 0.0) if other >= 0 else 0.0
-    area = MARK if region.source == INK else float(region.where_HW.mean())
+    belief_P = belief_HW[region.where_HW]
+    (other, own), seen = _own_and_other(p_CHW[:, region.where_HW].mean(axis=1), region.allowed_C)
     if region.source == INK:
-        return Doubt("mark", given, other, area**0.25 * margin, own[1], own[0], region.corners)
+        return Doubt("mark", given, seen, MARK * _without(belief_P), own, other, region.corners)
     gain, dy, dx = _better_place(region.where_HW, p_CHW[region.allowed_C].sum(axis=0))
-    if SHIFTED * gain > margin:
-        height, width = region.where_HW.shape
-        move = (dx / width, dy / height)
-        return Doubt("place", given, other, area**0.25 * SHIFTED * gain, own[1], own[1] + gain, region.corners, move)
-    return Doubt("class", given, other, area**0.25 * margin, own[1], own[0], region.corners)
+    if not gain:
+        return None
+    height, width = region.where_HW.shape
+    size = float(region.where_HW.mean()) ** 0.25
+    doubt = SHIFTED * size * gain * _without(belief_P) ** 0.5
+    return Doubt("place", given, seen, doubt, own, own + gain, region.corners, (dx / width, dy / height))
 
 
 def _own_and_other(mean_C: np.ndarray, allowed_C: np.ndarray) -> tuple[tuple[float, float], int]:
@@ -206,38 +226,79 @@ def _moved(where_HW: np.ndarray, dy: int, dx: int) -> np.ndarray:
     return cv2.warpAffine(where_HW.astype(np.uint8), matrix_23, where_HW.shape[::-1], flags=cv2.INTER_NEAREST) > 0
 
 
-def _left_out(
-    candidates: Candidates, p_CHW: np.ndarray, disagree_HW: np.ndarray, spoken_for_HW: np.ndarray
-) -> Iterator[Doubt]:
-    """Regions that the model sees as a class that the label rules out, and that no other doubt speaks for."""
+def _without_belief(
+    candidates: Candidates,
+    p_CHW: np.ndarray,
+    belief_HW: np.ndarray,
+    regions: Sequence[_Region],
+    places: Sequence[Doubt | None],
+) -> Iterator[tuple[Doubt, int | None]]:
+    """(doubt, the region it is about, None for an object that the label lacks) of connected pixels without belief.
+
+    What a doubt about the place of an object explains, by as large a doubt, is left out.
+    """
     height, width = candidates.index_HW.shape
     seen_HW = p_CHW.argmax(axis=0)
     allowed_HW = candidates.sets_KC[candidates.index_HW, seen_HW] | (candidates.index_HW == VOID_ROW)
-    for seen in np.unique(seen_HW[~allowed_HW]):
-        here_HW = (~allowed_HW & (seen_HW == seen)).astype(np.uint8)
-        count, part_HW, stats, _ = cv2.connectedComponentsWithStats(here_HW, connectivity=8)
-        for k in range(1, count):
-            x, y, w, h, area = (int(v) for v in stats[k])
-            if area < SMALLEST * here_HW.size:
-                continue
-            inside_hw = part_HW[y : y + h, x : x + w] == k
+    allowed_HW |= candidates.source_K[candidates.index_HW] == INK  # clicks and strokes speak for themselves
+    for (x, y, w, h), inside_hw in _parts(~allowed_HW, belief_HW):
+        window = slice(y, y + h), slice(x, x + w)
+        area = int(inside_hw.sum())
+        depth = cv2.distanceTransform(np.pad(inside_hw.astype(np.uint8), 1), cv2.DIST_L2, 3).max()
+        size = _size(area / seen_HW.size, float(depth) / np.sqrt(seen_HW.size))
+        doubt = size * _without(belief_HW[window][inside_hw])
+        row = int(np.bincount(candidates.index_HW[window][inside_hw]).argmax())
+        given = frozenset(map(int, np.flatnonzero(candidates.sets_KC[row])))
+        mean_C = p_CHW[(slice(None), *window)][:, inside_hw].mean(axis=1)
+        (other, own), seen = _own_and_other(mean_C, candidates.sets_KC[row])
+        about = _mostly(regions, window, inside_hw)
+        if about is not None:
+            corners = regions[about].corners
+            yield Doubt("class", given, seen, doubt, own, other, corners), about
+        elif not _explained(places, regions, window, inside_hw, doubt):
+            corners = (x / width, y / height, (x + w) / width, (y + h) / height)
+            yield Doubt("left out", given, seen, doubt, own, other, corners), None
+
+
+def _parts(wrong_HW: np.ndarray, belief_HW: np.ndarray) -> Iterator[tuple[tuple[int, int, int, int], np.ndarray]]:
+    """((x, y, w, h), bool hw) of connected regions without belief, then of others with little."""
+    found_HW = np.zeros(wrong_HW.shape, bool)
+    for level in (NONE, LITTLE):
+        below_HW = (wrong_HW & (belief_HW < level)).astype(np.uint8)
+        count, part_HW, stats, _ = cv2.connectedComponentsWithStats(below_HW, connectivity=8)
+        for part in range(1, count):
+            x, y, w, h, area = (int(v) for v in stats[part])
             window = slice(y, y + h), slice(x, x + w)
-            if spoken_for_HW[window][inside_hw].mean() >= 0.5:
-                continue
-            seen_probability = float(p_CHW[seen][window][inside_hw].mean())
-            given_probability = 1 - float(disagree_HW[window][inside_hw].mean())
-            # The width of a band says more than its length: the edge of an object is predicted a little off.
-            depth = cv2.distanceTransform(np.pad(inside_hw.astype(np.uint8), 1), cv2.DIST_L2, 3).max()
-            row = int(np.bincount(candidates.index_HW[window][inside_hw]).argmax())
-            yield Doubt(
-                "left out",
-                frozenset(map(int, np.flatnonzero(candidates.sets_KC[row]))),
-                int(seen),
-                float(np.sqrt(depth / np.sqrt(here_HW.size))) * max(seen_probability - given_probability, 0.0),
-                given_probability,
-                seen_probability,
-                (x / width, y / height, (x + w) / width, (y + h) / height),
-            )
+            inside_hw = part_HW[window] == part
+            if area >= SMALLEST * below_HW.size and not found_HW[window][inside_hw].any():
+                found_HW[window] |= inside_hw
+                yield (x, y, w, h), inside_hw
+
+
+def _mostly(regions: Sequence[_Region], window: tuple[slice, slice], inside_hw: np.ndarray) -> int | None:
+    """The object of a mask that the pixels are at least half of, and that holds at least half of them."""
+    for k, region in enumerate(regions):
+        common = int((region.where_HW[window] & inside_hw).sum())
+        if region.source == MASK and 2 * common >= max(int(region.where_HW.sum()), int(inside_hw.sum())):
+            return k
+    return None
+
+
+def _explained(
+    places: Sequence[Doubt | None],
+    regions: Sequence[_Region],
+    window: tuple[slice, slice],
+    inside_hw: np.ndarray,
+    doubt: float,
+) -> bool:
+    """Are half of the pixels part of an object that is out of place, where it is or where it belongs?"""
+    for place, region in zip(places, regions, strict=True):
+        if place is not None and place.what == "place" and place.doubt >= doubt:
+            height, width = region.where_HW.shape
+            there_HW = _moved(region.where_HW, round(place.move[1] * height), round(place.move[0] * width))
+            if 2 * ((there_HW | region.where_HW)[window] & inside_hw).sum() >= inside_hw.sum():
+                return True
+    return False
 
 
 def _of_boxes(candidates: Candidates, p_CHW: np.ndarray) -> Iterator[Doubt]:
@@ -246,35 +307,44 @@ def _of_boxes(candidates: Candidates, p_CHW: np.ndarray) -> Iterator[Doubt]:
     for given, (x0, y0, x1, y1) in candidates.facts.boxes:
         left, top = np.clip([round(x0), round(y0)], 0, [width - 1, height - 1])
         right, bottom = np.clip([round(x1), round(y1)], [left + 1, top + 1], [width, height])
-        own_hw = p_CHW[sorted(given), top:bottom, left:right].sum(axis=0)
-        filled = np.sort(own_hw, axis=None)[-max(1, round(IN_A_BOX * own_hw.size)) :]
-        own = float(filled.mean())
         allowed_C = np.isin(np.arange(len(p_CHW)), sorted(given))
-        (most, _), other = _own_and_other(p_CHW[:, top:bottom, left:right].mean(axis=(1, 2)), allowed_C)
+        own_HW = p_CHW[allowed_C].sum(axis=0)
+        own = _best(own_HW[top:bottom, left:right], IN_A_BOX)
+        (other, _), seen = _own_and_other(p_CHW[:, top:bottom, left:right].mean(axis=(1, 2)), allowed_C)
         where_HW = np.zeros((height, width), bool)
         where_HW[top:bottom, left:right] = True
-        gain, dy, dx = _better_place(where_HW, p_CHW[allowed_C].sum(axis=0))
+        gain, dy, dx = _better_place(where_HW, own_HW)
         corners = (x0 / width, y0 / height, x1 / width, y1 / height)
-        size = float(where_HW.mean()) ** 0.25
-        if SHIFTED * gain > max(1 - 2 * own, 0.0):
-            yield Doubt(
-                "place", given, other, size * SHIFTED * gain, own, own + gain, corners, (dx / width, dy / height)
-            )
+        area, radius = float(where_HW.mean()), float(min(bottom - top, right - left)) / 2 / np.sqrt(height * width)
+        lacking = _size(area, radius) * _lacking(own)
+        empty_HW = own_HW[top:bottom, left:right]
+        moved = SHIFTED * area**0.25 * gain * _without(empty_HW) ** 0.5
+        if moved > lacking:
+            yield Doubt("place", given, seen, moved, own, own + gain, corners, (dx / width, dy / height))
         else:
-            yield Doubt("box", given, other, size * max(1 - 2 * own, 0.0), own, most, corners)
+            yield Doubt("box", given, seen, lacking, own, other, corners)
+
+
+def _best(own_hw: np.ndarray, share: float) -> float:
+    """The mean over that share of the pixels where it is largest."""
+    count = max(1, round(share * own_hw.size))
+    return float(np.partition(own_hw, own_hw.size - count, axis=None)[-count:].mean())
+
+
+def _lacking(best: float) -> float:
+    """Doubt of a class that is said to be somewhere, from its belief where that is largest."""
+    return float(np.exp(-best / SOMEWHERE))
 
 
 def _of_image(candidates: Candidates, p_CHW: np.ndarray) -> Iterator[Doubt]:
     """Classes that are said to be in the photo and are seen nowhere; shares of the area that are not so."""
-    pixels = candidates.index_HW.size
-    least = max(1, round(MARK / 2 * pixels))
     boxed = {given for given, _ in candidates.facts.boxes}
+    stated_K = (candidates.source_K >= MASK) & np.isin(np.arange(len(candidates.sets_KC)), candidates.index_HW)
     for given in candidates.facts.present:
-        own_HW = p_CHW[sorted(given)].sum(axis=0)
-        if given in boxed or (candidates.sets_KC[:, sorted(given)].any(axis=1) & (candidates.source_K >= MASK)).any():
+        if given in boxed or (candidates.sets_KC[stated_K][:, sorted(given)]).any():
             continue  # said by a box, a mask or ink as well, which say where
-        own = float(np.partition(own_HW, own_HW.size - least, axis=None)[-least:].mean())
-        yield Doubt("tag", given, -1, MARK**0.25 * max(1 - 2 * own, 0.0), own, 0.0)
+        own = _best(p_CHW[sorted(given)].sum(axis=0), A_PLACE)
+        yield Doubt("tag", given, -1, MARK * _lacking(own), own, 0.0)
     for c, share in candidates.facts.shares.items():
         seen = float(p_CHW[c].mean())
-        yield Doubt("share", frozenset({c}), c, max(abs(seen - share) - 0.1, 0.0), share, seen)
+        yield Doubt("share", frozenset({c}), c, MARK * min(max(abs(seen - share) - OFF, 0.0) / OFF, 1.0), share, seen)
