@@ -11,7 +11,7 @@ Legend: H, W = pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,7 +19,7 @@ LENGTH_BITS = (3, 4, 8, 16)
 """Of the length fields that we write, as the labelling page does."""
 
 
-def decoded(code: Iterable[int], height: int, width: int) -> np.ndarray:
+def decoded(code: Sequence[int], height: int, width: int) -> np.ndarray:
     """bool HW: where the alpha is above 0.
 
     code: the stream's bytes. height, width: of the photo, known from elsewhere: nothing larger is ever held.

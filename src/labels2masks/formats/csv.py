@@ -167,7 +167,7 @@ class _Table:
             notes.add("cells of -1 in a table with 0 too, which mean that somebody was unsure", f"{file}")
         for name in self.seen:
             if name not in self.cells:
-                yield name, _tags({n: said for n, said in self.tags.get(name, {}).items()}, notes, name)
+                yield name, _tags(self.tags.get(name, {}), notes, name)
                 continue
             row = {n: v for n, v in zip(self.names, self.cells[name], strict=True) if v is not None and v not in unsure}
             if not shares:
@@ -227,7 +227,8 @@ def _read(file: Path, photos: _Photos, notes: Notes) -> _Table:
         return table
 
     foreign: set[int] = set()
-    decimals: list[bool] = []
+    filled: set[int] = set()
+    otherwise: set[int] = set()  # written than with six decimals
     kept: dict[str, list[float | None]] = {}
     for number, row in rows:
         if (name := photo_of(row, f"{file}, row {number}")) is None:
@@ -237,14 +238,15 @@ def _read(file: Path, photos: _Photos, notes: Notes) -> _Table:
             continue
         kept[name] = [_value(row[i]) for i in others]
         foreign |= {i for i, v in zip(others, kept[name], strict=True) if v == _FOREIGN}
-        decimals += [re.fullmatch(r"[01]\.\d{6}", row[i].strip()) is not None for i in others if row[i].strip()]
+        filled |= (now := {i for i in others if row[i].strip()})
+        otherwise |= {i for i in now - otherwise if not re.fullmatch(r"[01]\.\d{6}", row[i].strip())}
     _note_foreign(file, [header[i] for i in others if i in foreign], notes)
     own = [k for k, i in enumerate(others) if i not in foreign and header[i].strip()]
     table.names = dict.fromkeys(header[others[k]].strip() for k in own)
     if len(table.names) < len(own) or not own:
         raise DataError(f"{file}: {'two columns of one name' if own else 'no column of a class'}; expected one a class")
     table.cells = {name: [row[k] for k in own] for name, row in kept.items()}
-    table.six_decimals = bool(decimals) and all(decimals)
+    table.six_decimals = bool(filled - foreign) and not otherwise - foreign
     return table
 
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -212,7 +213,7 @@ def _results(annotation: Field) -> list[Field]:
 def _size(result: Field) -> tuple[int, int] | None:
     """(height, width) of the picture that was drawn on, where the result says it."""
     for place in (result, result.at("value") if "value" in result else result):
-        if place.has_value("original_width") and place.has_value("original_height"):
+        with suppress(DataError):
             return int(place.at("original_height").number()), int(place.at("original_width").number())
     return None
 
@@ -248,8 +249,10 @@ def _mark(result: Field, marks: Marks) -> None:
 def _shape(name: str, value: Field, marks: Marks) -> None:
     """DataError where a number is missing or not finite, ValueError for a broken brush stroke."""
     if "rle" in value:
-        painted_HW = decoded((b.value for b in value.items("rle")), marks.height, marks.width)
-        return marks.bitmap(name, painted_HW, 0, 0)
+        code = value.at("rle").value
+        if not isinstance(code, list):
+            raise value.at("rle").fail("a list of bytes")
+        return marks.bitmap(name, decoded(code, marks.height, marks.width), 0, 0)
     scale = np.array([marks.width, marks.height]) / 100
     if "points" in value:
         xy_N2 = np.array([_pair(point) for point in value.items("points")]).reshape(-1, 2)

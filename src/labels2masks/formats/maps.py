@@ -38,6 +38,8 @@ PICTURES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npz", ".npy")
 MOST_LAYERS = 4096
 """Classes or segments of one photo."""
+MOST_BYTES = 2**31
+"""Of one array, and of the segments of one photo."""
 _FINER = 4
 """How many times the photo's pixels a map may have, for it to be read at all."""
 
@@ -87,8 +89,8 @@ def read_segments_of(folder: Path | str, photo: Photo) -> np.ndarray | None:
     below = _inside(folder, photo.name)
     numbered = [f for f in below.iterdir() if f.stem.isdecimal()] if below is not None and below.is_dir() else []
     files = sorted((f for f in numbered if f.suffix.lower() in PICTURES), key=lambda f: int(f.stem))
-    if len(files) > MOST_LAYERS:
-        raise DataError(f"{below}: {len(files)} segments; expected at most {MOST_LAYERS}")
+    if len(files) > min(MOST_LAYERS, MOST_BYTES // (size[0] * size[1])):
+        raise DataError(f"{below}: {len(files)} segments are too many for a photo of {size[1]}x{size[0]}")
     return np.stack([_is_on(_grey(f, size), size, f) for f in files]) if files else None
 
 
@@ -152,9 +154,10 @@ def _grey(path: Path, size: tuple[int, int]) -> np.ndarray:
     return values_hw.astype({1: np.bool_, 16: np.uint16}.get(bits, np.uint8))
 
 
-def _check_size(shape: Sequence[int], size: tuple[int, int], path: Path) -> None:
+def _check_size(shape: Sequence[int], size: tuple[int, int], path: Path, item_bytes: int = 1) -> None:
     layers, pixels = math.prod(shape[:-2]), math.prod(shape[-2:])
-    if layers > MOST_LAYERS or pixels > _FINER * max(size[0] * size[1], 10_000):
+    too_fine = pixels > _FINER * max(size[0] * size[1], 10_000)
+    if layers > MOST_LAYERS or too_fine or layers * pixels * item_bytes > MOST_BYTES:
         raise DataError(f"{path}: maps of {tuple(shape)} for a photo of {size}; they are too large for it")
 
 
@@ -181,7 +184,7 @@ class _Arrays:
             if math.prod(shape) > MOST_LAYERS or dtype.itemsize > 4096:
                 raise DataError(f"{self.path}: {math.prod(shape)} class names; expected at most {MOST_LAYERS}")
         else:
-            _check_size(shape, self._size, self.path)
+            _check_size(shape, self._size, self.path, dtype.itemsize)
         return self._guarded(lambda: self._read(key))
 
     def _read(self, key: str) -> np.ndarray:
