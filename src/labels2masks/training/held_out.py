@@ -134,7 +134,7 @@ def _by_network(
         except DataError as error:
             skipped[photo.name] = str(error)
             continue
-        image_HW3 = resized(image_HW3, *shrinking(*image_HW3.shape[:2], LARGEST))
+        image_HW3 = _shrunk(image_HW3, LARGEST)
         seen = (model.forward, model.grid, image_HW3, model.smallest, model.working_size, model.views)
         scores_Chw, grid = scores_on_grid(*seen)
         kept.write(photo.name, softmax(scores_Chw), grid, *image_HW3.shape[:2])
@@ -253,14 +253,16 @@ def candidates_at(photo: Photo, size: tuple[int, ...], wanted: tuple[int, ...]) 
     for label in labels:
         if isinstance(label, Mask) and label.ids_HW is not None:
             check_size(label, size)
-    if tuple(size) != tuple(wanted):
-        scale_y, scale_x = wanted[0] / size[0], wanted[1] / size[1]
-        labels = moved(labels, np.array([[scale_x, 0, 0], [0, scale_y, 0]], np.float64), *wanted)
-    return rasterise(labels, photo.vocabulary, *wanted)
+    height, width = wanted
+    if tuple(size) != (height, width):
+        scale_y, scale_x = height / size[0], width / size[1]
+        labels = moved(labels, np.array([[scale_x, 0, 0], [0, scale_y, 0]], np.float64), height, width)
+    return rasterise(labels, photo.vocabulary, height, width)
 
 
-def _shrunk(image_HW3: np.ndarray) -> np.ndarray:
-    return resized(image_HW3, *shrinking(*image_HW3.shape[:2], LOOKED_AT))
+def _shrunk(image_HW3: np.ndarray, longest: int = LOOKED_AT) -> np.ndarray:
+    height, width = image_HW3.shape[:2]
+    return resized(image_HW3, *shrinking(height, width, longest))
 
 
 def _seconds(features: FrozenFeatures, photos: Sequence[Photo]) -> float:

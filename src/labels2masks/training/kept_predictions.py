@@ -93,7 +93,7 @@ def _said(label: Label) -> Any:
     if not isinstance(label, Mask):
         return label_to_json(label, str)
     if label.ids_HW is not None:
-        return hashlib.blake2b(np.ascontiguousarray(label.ids_HW), digest_size=16).hexdigest()
+        return hashlib.blake2b(label.ids_HW.tobytes(), digest_size=16).hexdigest()
     return _print(label.path) if label.path else None
 
 
