@@ -82,7 +82,7 @@ def photos(name: str) -> l2m.Dataset:
 def unit(name: str, minutes: float | None, out: Path) -> list[dict]:
     data, mistakes, objects = corrupted(photos(name), SHARE, SEED)
     how = "ridge" if minutes is None else f"{minutes:g} minutes of networks"
-    folder = out / f"{name}-run"
+    folder = out / f"{name}-{'run' if minutes is None else 'plan'}"
     # All photos are learnt from, so all are predicted by the folds; of the run only its plan is used.
     settings: dict[str, Any] = {"epochs": 1e-3, "threads": 1, "workers": 0}
     if minutes is None:
