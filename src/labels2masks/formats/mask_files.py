@@ -85,6 +85,8 @@ def known_ids(classes: Classes, ids: Mapping[str, int], name: str, notes: Notes)
             f"{name} has no class {foreign[0]!r}: choose and merge classes before (in Python: "
             "labels2masks.open(PATH, classes=..., merge=...)), or convert --to folder, which holds any"
         )
+    if classes.groups:
+        notes.add(f"groups of classes, which {name} has no place for", "the class list")
     if classes.background is not None and classes.background not in ids:
         notes.add(f"background becomes void: {name} has none", "every mask")
     return ids

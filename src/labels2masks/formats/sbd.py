@@ -51,9 +51,9 @@ def read(path: Path) -> Dataset:
 
 def write(data: Dataset, path: Path | str) -> Written:
     """Raises UsageError where `path` holds something or classes are more than 255, DataError for broken masks."""
-    classes = eight_bits(data.classes, "sbd")
-    root = empty_folder(path)
     notes = mask_notes(data, "sbd")
+    classes = eight_bits(data.classes, "sbd", notes)
+    root = empty_folder(path)
     names = file_names(data, notes, flat=True)
     ids = dict(zip(classes.names, classes.file_ids, strict=True))
     (root / "cls").mkdir()

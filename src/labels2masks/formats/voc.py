@@ -92,9 +92,9 @@ def read(path: Path) -> Dataset:
 def write(data: Dataset, path: Path | str) -> Written:
     """Raises UsageError where `path` holds something, classes were chosen or are more than 255, DataError for masks."""
     same_source(data, "voc")
-    classes = eight_bits(data.classes, "voc")
-    root = empty_folder(path)
     notes = mask_notes(data, "voc", HOLDS)
+    classes = eight_bits(data.classes, "voc", notes)
+    root = empty_folder(path)
     names = file_names(data, notes)
     ids = dict(zip(classes.names, classes.file_ids, strict=True))
     for folder in ("JPEGImages", "ImageSets/Segmentation"):
@@ -121,7 +121,7 @@ def write(data: Dataset, path: Path | str) -> Written:
     return Written(root, notes.lines())
 
 
-def eight_bits(classes: Classes, name: str) -> Classes:
+def eight_bits(classes: Classes, name: str, notes: Notes) -> Classes:
     """VOC's own list where the names are VOC's, else the classes with ids below 255; 255 is void.
 
     Raises UsageError where there are more than 255.
@@ -130,7 +130,10 @@ def eight_bits(classes: Classes, name: str) -> Classes:
         raise UsageError(f"{len(classes)} classes: masks of {name} hold 255; convert --to folder, which has 16 bits")
     if classes.names == NAMES and not classes.groups:
         return CLASSES
-    ids = classes.file_ids if max(classes.file_ids) < 255 else tuple(range(len(classes)))
+    ids = classes.file_ids
+    if max(ids) > 254:
+        notes.add(f"ids above 254: masks of {name} have one byte, so classes are numbered anew", "the class list")
+        ids = tuple(range(len(classes)))
     return replace(classes, file_ids=ids, void_ids=frozenset({255}))
 
 
