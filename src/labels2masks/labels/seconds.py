@@ -36,10 +36,10 @@ PER_MARK = MappingProxyType(
 """Seconds per class tagged, class clicked, class scribbled, object boxed, object boxed by extreme clicks, object
 outlined, object of a mask, class whose share is told."""
 
-BEARMAN = "Bearman et al. 2016, What's the Point (PASCAL VOC)"
+BEARMAN = "Bearman et al. 2016, What's the Point"
 EXTREME = "Papadopoulos et al. 2017, Extreme clicking"
-ASSISTED = "Kirillov et al. 2023, Segment Anything, section 4: outlined by clicks into a network, corrected by hand"
-ASSUMED = "our assumption; no published figure was found"
+ASSISTED = "Kirillov et al. 2023, Segment Anything, section 4: clicks into a network, corrected by hand"
+ASSUMED = "our assumption"
 
 
 @dataclass(frozen=True)
