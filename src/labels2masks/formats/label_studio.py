@@ -220,7 +220,7 @@ def _size(result: Field) -> tuple[int, int] | None:
 
 def _names(result: Field) -> list[str]:
     value: Any = result.value.get("value")
-    names = next((value[k] for k in NAMED_BY if k in value), []) if isinstance(value, dict) else []
+    names: Any = next((value[k] for k in NAMED_BY if k in value), None) if isinstance(value, dict) else None
     return [n for n in names if isinstance(n, str) and n] if isinstance(names, list) else []
 
 
@@ -264,7 +264,8 @@ def _shape(name: str, value: Field, marks: Marks) -> None:
     degrees = value.at("rotation").number() if value.has_value("rotation") else 0.0
     if "radiusX" in value:
         radii = np.array([value.at("radiusX").number(), value.at("radiusY").number()]) * scale
-        marks.region(name, [[ellipse(x, y, *np.clip(radii, 0, 4 * (marks.height + marks.width)), degrees)]])
+        radius_x, radius_y = np.maximum(radii, 0).tolist()
+        marks.region(name, [[ellipse(x, y, radius_x, radius_y, degrees)]])
     elif "width" in value and "height" in value:
         across, down = (np.array([value.at("width").number(), value.at("height").number()]) * scale).tolist()
         corners_42 = turned(np.array([(0, 0), (across, 0), (across, down), (0, down)]), degrees) + (x, y)

@@ -53,9 +53,9 @@ def from_maps(image_HW3: np.ndarray, candidates: Candidates, cues: Cues) -> Evid
     """
     map_CHW = cues.need("cam_CHW", "from_maps", image_HW3)
     allowed_CHW = candidates.allowed()
-    mapped_C = map_CHW.any(axis=(1, 2))
-    of_map_CHW = allowed_CHW & mapped_C[:, None, None]
-    others_CHW = allowed_CHW & ~mapped_C[:, None, None]
+    mapped_C11 = map_CHW.any(axis=(1, 2), keepdims=True)
+    of_map_CHW = allowed_CHW & mapped_C11
+    others_CHW = allowed_CHW & ~mapped_C11
     left_HW = 1 - np.where(of_map_CHW, map_CHW, 0).max(axis=0)
     share_HW = left_HW / np.maximum(others_CHW.sum(axis=0), 1)
     scores_CHW = np.log(np.maximum(np.where(of_map_CHW, map_CHW, share_HW), FAINT))
