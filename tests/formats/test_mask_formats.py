@@ -11,8 +11,9 @@ from formats.contracts_reader import damaged, reads_or_refuses, writer_contract
 from formats.mask_layouts import IDS, POLYGONS, make_ade20k, make_cityscapes, make_sbd, save, text
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy.io import loadmat, savemat
+from scipy.ndimage import binary_erosion
 
 from labels2masks.classes import Classes, Vocabulary
 from labels2masks.errors import DataError, UsageError
@@ -324,16 +325,26 @@ def test_cityscapes(tmp_path):
     same_masks(data, again)
     assert again.splits == data.splits
     assert (tmp_path / "out/gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png").is_file()
+    for to in ("jsonl", "folder"):
+        same_masks(data, open_dataset(convert(data, tmp_path / to, to=to).path))
+    with pytest.raises(UsageError, match="--to jsonl"):
+        convert(data, tmp_path / "voc", to="voc")
 
 
-def test_polygons_are_as_cityscapes_draws_them(tmp_path):
-    """To half a pixel at the outline: Cityscapes' own drawing takes the outline's pixels, too."""
+@pytest.mark.parametrize(
+    "polygon", [[[3, 2], [8, 2], [8, 5], [3, 5]], [[1, 1], [14, 3], [9, 10]], [[7, 0], [15, 6], [2, 11]]]
+)
+def test_polygons_are_as_cityscapes_draws_them(tmp_path, polygon):
+    """To a pixel at the outline, which Cityscapes' own drawing (by Pillow) takes in as a whole."""
     root = make_cityscapes(tmp_path)
-    data = open_dataset(root)
-    mine = named(data.photos[2])
-    drawn_HW = np.zeros((12, 16), int)
-    drawn_HW[2:6, 3:9] = 1
-    assert not (mine == "car")[drawn_HW == 0].any() and (mine == "car").sum() >= 4 * 2
+    objects = [POLYGONS["objects"][0], {"label": "car", "polygon": polygon}]
+    text(root / "gtFine/val/ulm/ulm_1_2_gtFine_polygons.json", json.dumps(POLYGONS | {"objects": objects}))
+    mine_HW = named(open_dataset(root).photos[2]) == "car"
+    image = Image.new("1", (16, 12))
+    ImageDraw.Draw(image).polygon([tuple(xy) for xy in polygon], fill=1)
+    theirs_HW = np.array(image)
+    assert not (mine_HW & ~theirs_HW).any()
+    assert not (binary_erosion(theirs_HW, np.ones((3, 3))) & ~mine_HW).any()
 
 
 def test_cityscapes_other_truths(tmp_path):

@@ -7,7 +7,8 @@ read where no photo has labelIds.
 
 Polygons are read as outlines in their order, later ones on top, void labels too ("ego vehicle", "out of roi"), each
 half a pixel narrower than Cityscapes' own drawing, whose vertices are pixel centres. Fine ones leave no pixel out,
-coarse ones do. "cargroup" is car; a license plate is what lies below it.
+coarse ones do. "cargroup" is car; a license plate is what lies below it. As their void names no class of the data set,
+labels.jsonl and folders of masks hold such a data set, other formats do not.
 
 Written are labelIds. A photo is named by its file, `aachen_000000_000019`, whose first part is its city.
 """
