@@ -17,7 +17,7 @@ def test_runs_give_the_mask_back(mask_HW):
     assert (from_run_lengths(run_lengths(mask_HW), *mask_HW.shape) == mask_HW).all()
 
 
-@pytest.mark.parametrize("counts", [[3], [2, 1, 2], [-1, 7], [[6]]])
+@pytest.mark.parametrize("counts", [[3], [2, 1, 2], [-1, 7], [[6]], [2**63 - 1, 2**63 - 1, 8]])
 def test_runs_that_do_not_fit_are_refused(counts):
     with pytest.raises(ValueError):
         from_run_lengths(counts, 2, 3)

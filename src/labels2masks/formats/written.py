@@ -81,7 +81,7 @@ def file_names(data: Dataset, notes: Notes, flat: bool = False) -> dict[str, str
 
 def plain_name(part: str) -> str:
     """A file name on every system, and none that is hidden."""
-    part = re.sub(r'[\x00-\x1f\x7f\\:*?"<>|]', "_", part).strip()
+    part = re.sub(r'[\x00-\x1f\x7f\\:*?"<>|\ud800-\udfff]', "_", part).strip()
     return re.sub(r"^\.", "_", part) or "_"
 
 

@@ -22,8 +22,9 @@ def run_lengths(of_class_HW: np.ndarray) -> list[int]:
 def from_run_lengths(counts: Sequence[int], height: int, width: int) -> np.ndarray:
     """bool HW of an uncompressed RLE. Raises ValueError where the runs are negative or do not sum to height x width."""
     counts_R = np.asarray(counts, np.int64)
-    if counts_R.ndim != 1 or (counts_R < 0).any() or int(counts_R.sum()) != height * width:
-        raise ValueError(f"runs of {int(counts_R.sum())} pixels in all for {height}x{width}")
+    fits = counts_R.ndim == 1 and ((counts_R >= 0) & (counts_R <= height * width)).all()  # before a sum that overflows
+    if not fits or int(counts_R.sum()) != height * width:
+        raise ValueError(f"{counts_R.size} runs that do not fill {height}x{width} pixels")
     return np.repeat(np.arange(len(counts_R)) % 2 == 1, counts_R).reshape((height, width), order="F")
 
 

@@ -198,7 +198,7 @@ def is_mask(label: Label, source: Classes) -> bool:
     if not isinstance(label, Regions):
         return isinstance(label, Mask) and label.sets is None
     promised = frozenset().union(*(source.members(n) for n in label.complete))
-    return promised.issuperset(source.foreground) and all(m.name in source.names for m in label.marks)
+    return promised.issuperset(source.foreground) and all(m.crowd or m.name in source.names for m in label.marks)
 
 
 def painted_mask(regions: Regions, source: Classes, height: int, width: int) -> Mask:
