@@ -33,7 +33,6 @@ def found(*labels):
 
 def test_a_right_mask_leaves_no_doubt():
     assert found(Mask(ids_HW=truth())) == []
-    assert of_photo([]) == 0
 
 
 def test_a_swapped_class():
@@ -45,7 +44,6 @@ def test_a_swapped_class():
     assert (doubt.given_probability, doubt.seen_probability) == pytest.approx((0.01, 0.98), rel=1e-4)
     area, radius = 20 * 20 / (HEIGHT * WIDTH), 10 / (HEIGHT * WIDTH) ** 0.5
     assert doubt.doubt == pytest.approx(area**0.25 * radius**0.5 / (1 + (0.01 / FADES) ** 2), rel=0.05)
-    assert of_photo([doubt, doubt]) == pytest.approx(2**0.5 * doubt.doubt)
 
 
 def test_a_missing_object():
@@ -113,6 +111,21 @@ def test_disagreement_is_the_mass_that_the_label_rules_out():
     wrong_HW = disagreement(said, predicted(truth()))
     assert wrong_HW[70, 100] == pytest.approx(0.99) and wrong_HW[0, 0] == pytest.approx(0.01, rel=1e-3)
     assert not disagreement(rasterise((), SAME, HEIGHT, WIDTH), predicted(truth())).any()
+
+
+def test_a_photo_is_as_doubtful_as_its_objects_and_its_worst_pixels():
+    right = rasterise((Mask(ids_HW=truth()),), SAME, HEIGHT, WIDTH)
+    ids_HW = truth()
+    ids_HW[0, 0] = 1
+    one_pixel = rasterise((Mask(ids_HW=ids_HW),), SAME, HEIGHT, WIDTH)
+    p_CHW = predicted(truth())
+    worst = [doubt] = doubts(
+        rasterise((Mask(ids_HW=np.where(truth() == 2, 1, truth())),), SAME, HEIGHT, WIDTH), p_CHW, CLASSES
+    )
+    assert of_photo([], right, p_CHW) == pytest.approx(2 * 0.02, rel=1e-3)
+    assert of_photo([], one_pixel, p_CHW) > of_photo([], right, p_CHW)
+    assert of_photo(worst, right, p_CHW) == pytest.approx(doubt.doubt + 0.04, rel=1e-3)
+    assert of_photo([], rasterise((), SAME, HEIGHT, WIDTH), p_CHW) == 0
 
 
 def test_confident_means_as_sure_as_on_its_own_pixels():

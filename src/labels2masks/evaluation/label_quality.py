@@ -10,10 +10,11 @@ are off by some pixels and some classes look alike, but a probability below `NON
                                the object, the root of the same mean over it, and `SHIFTED`
 
 The size of a region is the root of the radius of its largest disc times the root of its side (the root of its area): a
-thin band along a border is small. A photo is as doubtful as the root of the sum of the squares of its doubts.
+thin band along a border is small. A photo is as doubtful as the root of the sum of the squares of its doubts, plus
+`PIXELS` times what a softmin of its pixels' belief lacks to 1.
 
-The self-confidence of labels in segmentation, and that the least confident pixels tell most (a softmin), follow Lad and
-Mueller 2023 ("Estimating label quality and errors in semantic segmentation data via any model"); the mean
+That softmin, and that the least confident pixels tell most, are of Lad and Mueller 2023 ("Estimating label quality and
+errors in semantic segmentation data via any model", temperature 0.1); the mean
 self-confidence of a class as its threshold Northcutt et al. 2021 ("Confident learning"). The constants were found on
 photos that nothing here is measured on, see benchmarks/review.py: means of differences of probabilities, and
 differences to the thresholds, ranked worse there.
@@ -45,6 +46,8 @@ STEPS, DIRECTIONS = (0.15, 0.25, 0.35, 0.45), 16
 """How far a label is moved to see whether it fits better there, in roots of its area."""
 LOOKED_AT = 800
 """Pixels of an object that are looked at in each place."""
+PIXELS, TEMPERATURE = 2.0, 0.1
+"""What the softmin of a photo's pixels counts beside its doubts, and its temperature."""
 MARK = 0.09
 """The size that a click, a stroke, a tag or a share counts as: of an object with 2 % of the photo."""
 LEAST = 1e-4
@@ -108,9 +111,12 @@ def confident(doubt: Doubt, thresholds_C: np.ndarray) -> bool:
     return doubt.seen >= 0 and bool(doubt.seen_probability >= thresholds_C[doubt.seen])
 
 
-def of_photo(doubts: list[Doubt]) -> float:
-    """How doubtful a photo is."""
-    return float(np.sqrt(sum(d.doubt**2 for d in doubts)))
+def of_photo(doubts: Sequence[Doubt], candidates: Candidates, probabilities_CHW: np.ndarray) -> float:
+    """How doubtful a photo is, from its doubts and its pixels."""
+    stated_HW = (candidates.index_HW != VOID_ROW) & (candidates.index_HW != OPEN_ROW)
+    belief_P = 1 - disagreement(candidates, probabilities_CHW)[stated_HW]
+    softmin = float(np.average(belief_P, weights=np.exp(-belief_P / TEMPERATURE))) if belief_P.size else 1.0
+    return float(np.sqrt(sum(d.doubt**2 for d in doubts))) + PIXELS * (1 - softmin)
 
 
 def disagreement(candidates: Candidates, probabilities_CHW: np.ndarray) -> np.ndarray:

@@ -114,7 +114,13 @@ def _written(data: Dataset, predicted: HeldOut, folder: Path, shown: int) -> dic
             continue
         own.add(said, probabilities_CHW)
         of_this = doubts(said, probabilities_CHW, data.classes)
-        photos.append((photo.name, of_photo(of_this), float(disagreement(said, probabilities_CHW).mean())))
+        photos.append(
+            (
+                photo.name,
+                of_photo(of_this, said, probabilities_CHW),
+                float(disagreement(said, probabilities_CHW).mean()),
+            )
+        )
         found += [Found(photo, size, d) for d in of_this[:OF_A_PHOTO]]
         if len(found) > 2 * LISTED:
             found = _worst(found)
