@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .errors import UsageError, did_you_mean
 
@@ -77,9 +77,14 @@ class Classes:
 
     @property
     def void_id(self) -> int:
-        """The id written for void pixels: the data set's own, else the largest free one of 8 bits."""
+        """The id written for void pixels: the data set's own, else the largest free one of 8 bits, else of 16."""
         taken = set(self.file_ids)
-        return min(self.void_ids) if self.void_ids else next(i for i in range(255, -1, -1) if i not in taken)
+        free = (i for i in (*range(255, -1, -1), *range(256, 65536)) if i not in taken)
+        return min(self.void_ids) if self.void_ids else next(free)
+
+    def with_void_id(self) -> Classes:
+        """The same classes, with an id for void where they have none."""
+        return self if self.void_ids else replace(self, void_ids=frozenset({self.void_id}))
 
     @property
     def foreground(self) -> tuple[str, ...]:

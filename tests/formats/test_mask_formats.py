@@ -17,7 +17,7 @@ from scipy.ndimage import binary_erosion
 
 from labels2masks.classes import Classes, Vocabulary
 from labels2masks.errors import DataError, UsageError
-from labels2masks.formats import ade20k, camvid, cityscapes, folder, sbd, voc
+from labels2masks.formats import ade20k, camvid, cityscapes, folder, jsonl, sbd, voc
 from labels2masks.formats.convert import WRITERS, convert
 from labels2masks.formats.dataset import Dataset, Photo
 from labels2masks.formats.image import read_mask
@@ -54,6 +54,7 @@ LISTS = {
     ade20k: ade20k.CLASSES,
     camvid: camvid.CLASSES,
     folder: Classes(("a", "b", "c"), file_ids=(255, 7, 60000), void_ids=frozenset()),
+    jsonl: Classes(("a", "b"), file_ids=(0, 255), void_ids=frozenset()),
 }
 
 

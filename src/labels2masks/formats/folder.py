@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +71,7 @@ def write(data: Dataset, path: Path | str) -> Written:
     root = empty_folder(path)
     notes = mask_notes(data, "folder")
     names = file_names(data, notes)
-    classes = data.classes
-    if not classes.void_ids:  # 8 bits first; a void pixel must have an id that the list calls void
-        free = next(i for i in (*range(255, -1, -1), *range(256, 65536)) if i not in classes.file_ids)
-        classes = replace(classes, void_ids=frozenset({free}))
+    classes = data.classes.with_void_id()
     ids = dict(zip(classes.names, classes.file_ids, strict=True))
     (root / "images").mkdir()
     write_atomically(root / "classes.json", json.dumps(classes.to_json(), ensure_ascii=False, indent=1) + "\n")

@@ -101,6 +101,7 @@ def write(data: Dataset, path: Path | str) -> Written:
     """
     file = free_file(path)
     folder = file.absolute().parent
+    data = _with_void_ids(data)
     photos = [_with_files(p, data.classes, folder) for p in data.photos]
     used = [os.path.abspath(p.image) for p in photos]
     used += [os.path.abspath(x.path) for p in photos for x in p.labels if isinstance(x, Mask) and x.path]
@@ -250,6 +251,22 @@ def _splits(header: Field, photos: Mapping[str, Photo]) -> dict[str, tuple[str, 
             raise DataError(f"{names_field.where}: a split must be a list of different photos, at least one")
         splits[split] = names
     return splits
+
+
+def _with_void_ids(data: Dataset) -> Dataset:
+    """The data set with an id for void where a mask in memory has void pixels and its classes have no id for them."""
+
+    def is_short(photo: Photo) -> bool:
+        masks = (x.ids_HW for x in photo.labels if isinstance(x, Mask) and x.path is None)
+        return not photo.vocabulary.source.void_ids and any(ids is not None and (ids < 0).any() for ids in masks)
+
+    if not any(map(is_short, data.photos)):
+        return data
+    made: dict[int, Vocabulary] = {}
+    for old in (photo.vocabulary for photo in data.photos):
+        made[id(old)] = made.get(id(old)) or Vocabulary(old.source.with_void_id(), old.target.with_void_id(), old.sets)
+    photos = (replace(photo, vocabulary=made[id(photo.vocabulary)]) for photo in data.photos)
+    return replace(data, classes=data.classes.with_void_id(), photos=tuple(photos))
 
 
 def _with_files(photo: Photo, classes: Classes, folder: Path) -> Photo:

@@ -10,6 +10,7 @@ as PNG beside VOC's own, in SegmentationClassAug/, are read with VOC.
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,7 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path) -> Dataset:
     """Raises DataError for lists with photos that are not there and masks without a photo; broken masks when loaded."""
-    root = _root(path)
-    assert root is not None
+    root = _root(path) or path
     classes = class_list(root)[0] or CLASSES
     vocabulary = Vocabulary.same(classes)
     images = images_below(root / "img")
@@ -73,7 +73,8 @@ def write(data: Dataset, path: Path | str) -> Written:
 
 def _root(path: Path) -> Path | None:
     for root in (path, path / "dataset", path / "benchmark_RELEASE" / "dataset"):
-        if (root / "img").is_dir() and (root / "cls").is_dir():
+        masks = root / "cls"
+        if (root / "img").is_dir() and masks.is_dir() and all(f.suffix == ".mat" for f in islice(masks.iterdir(), 20)):
             return root
     return None
 
