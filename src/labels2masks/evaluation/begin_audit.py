@@ -31,14 +31,11 @@ from ..progress import track
 from .answers import Table
 from .audit import DRAW, STRATA, Audit, open_audit
 from .pixel_sample import Drawn, draw, strata_count, strata_map
-from .protocol import CARD
+from .protocol import OF_TRAINING
 from .sources import open_source, read_json
 
 CLICKS = 800
 """Pixels to name where nobody says how many: on photos of animals a band of 4 points to either side."""
-
-OF_TRAINING = CARD.keys() - {"data", "split", "photos", "miou_means"}
-"""Lines of the protocol card that belong to the model."""
 
 Maps = Callable[[Photo], np.ndarray]
 

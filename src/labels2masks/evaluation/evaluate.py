@@ -26,7 +26,7 @@ from .agreement import Agreement
 from .boundary import BoundaryF1, boundary_f1
 from .calibration import Calibration, binned
 from .confusion import OUTSIDE, Confusion, count
-from .protocol import protocol_card
+from .protocol import OF_TRAINING, protocol_card
 from .sources import Source, open_source, read_json
 
 
@@ -112,7 +112,7 @@ def evaluate(
         data=data.root.name if data.root else "joined data sets",
         split=where,
         photos=scored or weak,
-        **{k: v for k, v in source.card.items() if k in _OF_TRAINING and v is not None},
+        **{k: v for k, v in source.card.items() if k in OF_TRAINING and v is not None},
     )
     return found | {
         "photos": scored,
@@ -125,12 +125,6 @@ def evaluate(
         "foreign_classes": [n for n, i in zip(source.names_M, source.index_M, strict=True) if i == OUTSIDE],
         "protocol": card if scored else card | {"miou_means": None},
     }
-
-
-_OF_TRAINING = (
-    "labels", "labelling_seconds", "pretraining", "seed", "working_size", "checkpoint", "tta", "crf", "thresholds",
-)  # fmt: skip
-"""Lines of the card that belong to the model and are carried over from its training."""
 
 
 def truth_mask(photo: Photo, height: int, width: int) -> np.ndarray:

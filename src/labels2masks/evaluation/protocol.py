@@ -27,6 +27,9 @@ CARD = {
 }
 """The lines of a card, in their order: key -> how a person reads it."""
 
+OF_TRAINING = CARD.keys() - {"data", "split", "photos", "miou_means"}
+"""Lines of the card that belong to the model and are carried over from its training."""
+
 
 def protocol_card(
     *,
