@@ -47,14 +47,16 @@ def write_lists(data: Dataset, names: Mapping[str, str], folder: Path, notes: No
 
 
 def write_list(split: str, lines: Sequence[str], folder: Path, notes: Notes) -> None:
-    """The list of one split; an empty one is not written but noted."""
-    stem = plain_name(split.replace("/", "__"))
+    """The list of one split; an empty one, and a second of one file name, are not written but noted."""
+    stem, where = plain_name(split.replace("/", "__")), f"split {split!r}"
     if not lines:
-        notes.add("empty splits", f"split {split!r}")
-        return
-    if stem != split:
-        notes.add("split names that are no file names are changed", f"split {split!r}, now {stem!r}")
-    write_atomically(folder / f"{stem}.txt", "".join(f"{line}\n" for line in lines))
+        notes.add("empty splits", where)
+    elif (folder / f"{stem}.txt").exists():
+        notes.add("splits whose names are one as file names", where)
+    else:
+        if stem != split:
+            notes.add("split names that are no file names are changed", f"{where}, now {stem!r}")
+        write_atomically(folder / f"{stem}.txt", "".join(f"{line}\n" for line in lines))
 
 
 def one_split_each(data: Dataset, known: Mapping[str, str], name: str, notes: Notes) -> dict[str, str]:

@@ -91,7 +91,8 @@ def boxes_of(found: Annotation, image: Path, classes: Classes, notes: Notes, whe
             x0, y0, x1, y1 = corners
             marks.box(name, x0 - 1, y0 - 1, x1, y1)
     boxed, _ = marks.promised(classes)
-    return on_upright([Boxes(tuple(marks.boxes), boxed)], image, found.size, notes, where)
+    boxes = Boxes(tuple(marks.boxes), boxed)
+    return (boxes,) if found.size in (None, size) else on_upright([boxes], image, found.size, notes, where)
 
 
 def annotation(file_name: str, size: tuple[int, int], boxes: Sequence[Box]) -> bytes:
