@@ -1,6 +1,7 @@
 """Which labels are wrong: mistakes put into masks on purpose, and how many of them a label review puts at its top.
 
     python benchmarks/review.py [--sets voc_animals msrc21] [--minutes M] [--out runs/review] [--json FILE]
+    python benchmarks/review.py --sets voc_animals_val [--run RUN]
 
 5 % of the objects of VOC animals train (437 photos) and of MSRC-21 train (275) are swapped, shifted or taken away
 (`corrupted_labels`, seeds 3 and 4). `l2m review` ranks photos and objects; n is the number of mistakes, one a photo at
@@ -15,7 +16,10 @@ It knows no void: such pixels get the predicted class, hence no issue. An object
 lies in the box of the mistake (before and after, where it was moved) and covers a tenth of it; a second find of one
 mistake counts neither for nor against.
 
-Nothing was tuned on these photos. The constants of `evaluation.label_quality` come from VOC animals val_dev (221
+The third set is VOC animals val_dev, by ridge regression on its own 221 photos, and by the network of RUN that
+benchmarks/mixed_labels.py left: is a network worth its minutes?
+
+Nothing was tuned on the first two sets. The constants of `evaluation.label_quality` come from VOC animals val_dev (221
 photos, seeds 11 to 13 and 21 to 24, 5 % of the objects) and MSRC-21 val (58, seeds 11 to 14, 10 %), by ridge
 regressions that had learnt from the training photos too. Seeds 1 and 2 of the photos measured here are spent: a first
 form of the ranking, from weaker models, lost with seed 1 (average precision of objects on VOC animals 18.6 against
@@ -48,6 +52,11 @@ from labels2masks.training.kept_predictions import KeptPredictions
 
 RESULTS = Path(__file__).with_name("results") / "review.json"
 SHARE, SEEDS = 0.05, [3, 4]
+TITLES = {
+    "voc_animals": "VOC animals train",
+    "msrc21": "MSRC-21 train",
+    "voc_animals_val": "VOC animals val_dev",
+}
 COMMON = 128
 """`find_label_issues` wants photos of one size."""
 CLASSES = ["cat", "cow", "dog", "horse", "person", "sheep"]
@@ -58,7 +67,10 @@ Item = tuple[float, str, tuple[float, float, float, float]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", default=["voc_animals", "msrc21"], choices=["voc_animals", "msrc21"])
+    parser.add_argument("--sets", nargs="+", default=["voc_animals", "msrc21"], choices=[*TITLES])
+    parser.add_argument(
+        "--run", type=Path, help="a run that has not learnt from the photos, in place of ridge regression"
+    )
     parser.add_argument("--minutes", type=float, help="networks of the run's plan in place of ridge regression")
     parser.add_argument("--out", type=Path, default=Path("runs") / "review", help="folder for runs and reviews")
     parser.add_argument("--json", type=Path, default=RESULTS, help="the file that holds what is done")
@@ -67,7 +79,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     rows = json.loads(options.json.read_text()) if options.json.exists() else []
     for name in options.sets:
-        made = unit(name, options.minutes, options.out)
+        made = unit(name, options.minutes, options.run, options.out)
         claims = {r["claim"] for r in made}
         rows = [r for r in rows if r["claim"] not in claims] + made
         write_atomically(options.json, json.dumps(rows, indent=1) + "\n")
@@ -75,17 +87,18 @@ def main() -> None:
 
 
 def photos(name: str) -> l2m.Dataset:
-    if name == "voc_animals":
-        return l2m.open(DATA / name, classes=CLASSES, others="void").split("train")
-    return l2m.open(DATA / name).split("train")
+    if name == "msrc21":
+        return l2m.open(DATA / name).split("train")
+    animals = l2m.open(DATA / "voc_animals", classes=CLASSES, others="void")
+    return animals.split("train" if name == "voc_animals" else "val_dev")
 
 
-def unit(name: str, minutes: float | None, out: Path) -> list[dict]:
+def unit(name: str, minutes: float | None, run: Path | None, out: Path) -> list[dict]:
     """The rows of one data set: means over the seeds."""
     how = "ridge" if minutes is None else f"{minutes:g} minutes of networks"
-    seeds = [one_seed(name, seed, how, minutes, out) for seed in SEEDS]
+    how = how if run is None else f"network {run.name}"
+    seeds = [one_seed(name, seed, how, minutes, run, out) for seed in SEEDS]
     rows = []
-    title = {"voc_animals": "VOC animals train", "msrc21": "MSRC-21 train"}[name]
     for what in ("photos", "objects"):
         for measure in ("average precision", "precision at n", "recall at 2n"):
             ours = [s[what]["ours"][measure] for s in seeds]
@@ -103,7 +116,7 @@ def unit(name: str, minutes: float | None, out: Path) -> list[dict]:
                 settings["peer_found"] = [s[what]["peers"][best]["found"] for s in seeds]
             rows.append(
                 row(
-                    f"{title}, mistakes in 5 % of the objects, {how}: {what}, {measure}",
+                    f"{TITLES[name]}, mistakes in 5 % of the objects, {how}: {what}, {measure}",
                     100 * sum(ours) / len(ours),
                     "%",
                     "cleanlab 2.9 on the same probabilities",
@@ -115,15 +128,18 @@ def unit(name: str, minutes: float | None, out: Path) -> list[dict]:
     return rows
 
 
-def one_seed(name: str, seed: int, how: str, minutes: float | None, out: Path) -> dict[str, Any]:
-    """What one draw of mistakes gives. All photos are learnt from, so all are predicted by the folds: of the run only
-    its plan is used."""
+def one_seed(
+    name: str, seed: int, how: str, minutes: float | None, run: Path | l2m.Run | None, out: Path
+) -> dict[str, Any]:
+    """What one draw of mistakes gives. Without a run all photos are learnt from, so all are predicted by the folds: of
+    the run that is made for it only the plan is used."""
     data, mistakes, objects = corrupted(photos(name), SHARE, seed)
     folder = out / f"{name}-{seed}-{'run' if minutes is None else 'plan'}"
     settings: dict[str, Any] = {"epochs": 1e-3, "threads": 1, "workers": 0}
     if minutes is None:
         settings |= {"batch": 2, "crop": [64, 64], "precision": "float32", "memory_format": "contiguous"}
-    run = l2m.train(data, val="none", out=folder, resume=folder.exists(), no_photos=True, settings=settings)
+    if run is None:
+        run = l2m.train(data, val="none", out=folder, resume=folder.exists(), no_photos=True, settings=settings)
     place = out / f"{name}-{seed}-{how.replace(' ', '-')}"
     began, cpu = time.monotonic(), time.process_time()
     l2m.review(run, data, out=place, minutes=minutes, shown=0)
@@ -148,7 +164,7 @@ def one_seed(name: str, seed: int, how: str, minutes: float | None, out: Path) -
         "mistakes": ways(mistakes),
         "photos_in_all": len(data),
         "objects_in_all": objects,
-        "predictions": f"{how}, five folds",
+        "predictions": how,
         "review_seconds": round(seconds),
         "review_cpu_seconds": round(cpu),
         "peer_cpu_seconds": round(time.process_time() - cpu_before),
