@@ -113,7 +113,7 @@ def test_on_the_command_line_and_then_a_network(data, tmp_path, capsys):
     assert run.metrics["miou"] > 0.5
 
 
-@pytest.mark.parametrize("recipe", ["boxes-grabcut", "tags-guided"])
+@pytest.mark.parametrize("recipe", ["boxes-grabcut", "tags-guided", "boxes-box"])
 def test_a_chain_is_a_recipe_of_train(data, tmp_path, recipe):
     how = {"train": "train", "val": "val", "out": tmp_path / "run", "no_photos": True, "weights": "none"}
     tiny = {"optimiser.ema": 0.0, "batch": 2, "crop": [48, 64], "workers": 0, "augment.settle": 0.0}
@@ -121,7 +121,18 @@ def test_a_chain_is_a_recipe_of_train(data, tmp_path, recipe):
     kinds = json.loads((run.folder / "plan.json").read_text())["kinds"]
     assert kinds["inferred masks"] == 3 and "mask" not in kinds
     assert (run.folder / "narrowed" / "labels.jsonl").exists() and run.metrics["miou"] is not None
-    assert (run.folder / "stages" / "1-instant").exists() == (recipe == "tags-guided")
+    stages = {p.name for p in (run.folder / "stages").glob("*")}
+    assert (
+        stages
+        == {
+            "boxes-grabcut": set(),
+            "tags-guided": {"0-instant"},
+            "boxes-box": {"1-narrowed", "1-instant", "2-narrowed", "2-instant"},
+        }[recipe]
+    )
+    with_scores = (run.folder / "narrowed" / "masks" / "boxed.png").read_bytes()
+    if recipe == "boxes-box":  # the second round asked the first one's classifier
+        assert with_scores != (run.folder / "stages" / "1-narrowed" / "masks" / "boxed.png").read_bytes()
     before = (run.folder / "model.safetensors").read_bytes()
     again = l2m.train(data, recipe=recipe, epochs=2, settings=tiny, resume=True, **how)
     assert (again.folder / "model.safetensors").read_bytes() == before

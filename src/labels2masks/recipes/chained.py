@@ -1,12 +1,18 @@
-"""Training by a chain: labels narrowed once, then the everyday network on what is left.
+"""Training by a chain: labels narrowed, in one round or several, then the everyday network on what is left.
 
-runs/<date>-<name>/         the network, a run like any other
-    narrowed/               the data set it learnt from (see `recipes.masks`)
-    stages/1-instant/       for chains that need class maps: the classifier they come from, learnt from the same labels
+runs/<date>-<name>/             the network, a run like any other
+    narrowed/                   the data set it learnt from (see `recipes.masks`)
+    stages/1-narrowed/          of several rounds, what the earlier ones narrowed
+    stages/1-instant/           and the classifier that learnt from it, whose scores the next round asks;
+    stages/0-instant/           before the first round, for chains that need class maps: learnt from the labels alone
+
+Every round narrows the person's labels, never what an earlier round made of them, so that no mistake locks in. The
+papers that alternate train their network in each round; here the rounds in between take the `instant` one.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,16 +41,23 @@ def train_chained(
     folder = processes.from_main(lambda: run_folder(out, name, resume))
     place = folder / "narrowed"
 
-    def narrow() -> None:
-        model = None
-        if CHAINS[recipe].cues and "cam_CHW" in CHAINS[recipe].cues:
-            first = instant().model_copy(update={"weights": settings.weights, "seed": settings.seed})
-            model = train_stages(
-                data, [first], out=folder / "stages" / "1-instant", resume=True, **{**how, "val": "none", "plan": None}
-            ).folder
-        masks(data, place, recipe=recipe, split=how.get("train"), model=model)
+    chain = CHAINS[recipe]
 
-    if not (place / SUMMARY).exists():
-        processes.from_main(narrow)
+    def learnt_from(labels: Dataset, number: int) -> Path:
+        light = instant().model_copy(update={"weights": settings.weights, "seed": settings.seed})
+        alone = {**how, "val": "none", "plan": None}
+        return train_stages(labels, [light], out=folder / "stages" / f"{number}-instant", resume=True, **alone).folder
+
+    def narrow() -> None:
+        model = learnt_from(data, 0) if "cam_CHW" in chain.cues else None
+        for number in range(1, chain.rounds + 1):
+            to = place if number == chain.rounds else folder / "stages" / f"{number}-narrowed"
+            if not (to / SUMMARY).exists():
+                shutil.rmtree(to, ignore_errors=True)  # half written before a kill
+                masks(data, to, recipe=recipe, split=how.get("train"), model=model)
+            if number < chain.rounds:
+                model = learnt_from(open_dataset(to), number)
+
+    processes.from_main(narrow)
     made = open_dataset(place)
     return train_stages(made, [settings], out=folder, resume=True, **how), made

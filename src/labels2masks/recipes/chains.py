@@ -1,7 +1,7 @@
 """From labels to masks by the systems of the papers: which steps, on which hints, decided by which rule.
 
-A chain narrows the candidates of every training photo once; a network then learns from what is left. Rounds that
-narrow again by the network's scores are `box_round`, `boxsup`, `scribblesup` and the EM steps with `--model RUN`.
+A chain narrows the candidates of every training photo; a network then learns from what is left. Chains of several
+rounds narrow the same labels again by the scores of a classifier that learnt from the round before.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from ..narrowing import STEPS, ArgMax, Rule, Threshold
 
 @dataclass(frozen=True)
 class Chain:
-    """name: of the recipe. steps: names of `narrowing.STEPS`. rule: what decides at the end. paper: "" for none."""
+    """name: of the recipe. steps: names of `narrowing.STEPS`. rule: what decides at the end. paper: "" for none.
+    rounds: when a network is trained by it; `masks` alone is one round.
+    """
 
     name: str
     steps: tuple[str, ...]
     rule: Rule = ArgMax()
     paper: str = ""
+    rounds: int = 1
 
     @property
     def cues(self) -> tuple[str, ...]:
@@ -38,11 +41,12 @@ CHAINS = {
         Chain("tags-guided", ("guide_labeller",), paper="Guide Labeller, Oh et al. 2017"),
         Chain("points-crf", ("propagate_labels", "dense_crf"), Threshold(0.9)),
         Chain("scribbles-crf", ("propagate_labels", "dense_crf"), Threshold(0.8)),
-        Chain("scribbles-scribblesup", ("scribblesup",), paper="ScribbleSup, Lin et al. 2016"),
+        Chain("scribbles-scribblesup", ("scribblesup",), paper="ScribbleSup, Lin et al. 2016", rounds=3),
         Chain("boxes-grabcut", ("grabcut",), paper="GrabCut, Rother et al. 2004"),
         Chain("boxes-wssl", ("bbox_seg",), paper="WSSL, Papandreou et al. 2015: Bbox-Seg"),
         Chain("boxes-sdi", ("m_and_g",), paper="Simple Does It, Khoreva et al. 2017: M & G+"),
-        Chain("boxes-boxsup", ("boxsup",), paper="BoxSup, Dai et al. 2015: its first round"),
+        Chain("boxes-box", ("box_round",), paper="Simple Does It, Khoreva et al. 2017: Box", rounds=3),
+        Chain("boxes-boxsup", ("boxsup",), paper="BoxSup, Dai et al. 2015", rounds=3),
     )
 }
 
