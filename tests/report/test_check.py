@@ -178,6 +178,9 @@ def test_slips_of_one_photo():
     assert found(Boxes((Box.upright("disc", 40, 40, 90, 50),))) == {"box_outside"}
     assert found(Points((Point("disc", 31, 30),))) == {"void_click"}
     assert found(Points((Point("disc", 20, 30),))) == set()
+    index_HW[19:41, 30:34] = -2  # a class that was chosen away is no void
+    assert found(Points((Point("background", 31, 30),))) == set()
+    index_HW[19:41, 30:34] = -1
     assert found(Tags(frozenset({"box"}))) == {"tag_without_mask"}
     assert found(Tags(absent=frozenset({"disc"}))) == {"mask_without_tag"}
     assert found(Tags(complete=frozenset({"disc", "box"}))) == {"mask_without_tag"}

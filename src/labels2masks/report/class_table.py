@@ -21,7 +21,7 @@ Cell = tuple[int, int, float]
 
 def region_areas(index_HW: np.ndarray, classes: int) -> dict[int, np.ndarray]:
     """class -> pixels of each of its connected regions. index_HW: class indices, others = none."""
-    there = np.flatnonzero(np.bincount(index_HW.ravel() + 1, minlength=classes + 1)[1:])
+    there = np.flatnonzero(np.bincount(np.maximum(index_HW, -1).ravel() + 1, minlength=classes + 1)[1:])
     found = {}
     for c in map(int, there):
         *_, stats, _ = cv2.connectedComponentsWithStats((index_HW == c).astype(np.uint8), connectivity=8)

@@ -147,7 +147,9 @@ def _measured(finding: Finding, photo: Photo, labels: Sequence[Label]) -> Findin
                 count = np.bincount(index_HW.ravel() + 1, minlength=len(pixels_C) + 1)
                 void, pixels_C = void + int(count[0]), pixels_C + count[1:]
                 ids |= set((np.flatnonzero(np.bincount(label.ids_HW.ravel() + 1)) - 1).tolist())
-                mask_HW, areas = index_HW, region_areas(index_HW, len(pixels_C))
+                stated_HW = (label.ids_HW >= 0) & ~np.isin(label.ids_HW, list(vocabulary.source.void_ids))
+                mask_HW = np.where((index_HW < 0) & stated_HW, -2, index_HW)
+                areas = region_areas(index_HW, len(pixels_C))
             marks[kind] = marks.get(kind, 0) + 1
         else:
             marks[kind] = marks.get(kind, 0) + _marks(label)

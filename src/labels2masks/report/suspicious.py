@@ -46,8 +46,8 @@ def slips(
     height: int,
     width: int,
 ) -> Iterator[str]:
-    """Keys of `WORDS`. index_HW: target classes of the photo's mask, -1 = void; None without a mask. areas: of its
-    regions, see `class_table.region_areas`."""
+    """Keys of `WORDS`. index_HW: target classes of the photo's mask, -1 = void, -2 = a class that was chosen away;
+    None without a mask. areas: of its regions, see `class_table.region_areas`."""
     boxes = [b.bounds for x in labels if isinstance(x, Boxes) for b in x.marks]
     if any(min(x1 - x0, y1 - y0) < THINNEST for x0, y0, x1, y1 in boxes):
         yield "thin_box"
@@ -59,7 +59,7 @@ def slips(
         return
     clicks = [m for x in labels if isinstance(x, Points) for m in x.marks if not m.negative]
     inside = [m for m in clicks if 0 <= m.x < width and 0 <= m.y < height and vocabulary.meaning(m.name)]
-    if any(index_HW[int(m.y), int(m.x)] < 0 for m in inside):
+    if any(index_HW[int(m.y), int(m.x)] == -1 for m in inside):
         yield "void_click"
     yield from _tags_against_mask(labels, vocabulary, {vocabulary.target.names[c] for c in areas})
     if any((of_regions < CRUMB).any() and _has_crumb(index_HW, c) for c, of_regions in areas.items()):
@@ -97,8 +97,9 @@ def touching(
 ) -> bool | None:
     """Do two objects of one class touch? None where the labels do not tell objects apart.
 
-    labels: as the photo has them, outlines as outlines. Boxes tell, by a tenth of the smaller one that two share or
-    by one region of the mask that holds the middles of both; so do outlines, and a mask whose objects have a void rim.
+    labels: as the photo has them, outlines as outlines. index_HW, areas: as in `slips`.
+    Boxes tell, by a tenth of the smaller one that two share or by one region of the mask that holds the middles of
+    both; so do outlines, and a mask whose objects have a void rim.
     """
     found: list[bool] = []
     for label in labels:
@@ -168,7 +169,7 @@ def _outlines_touch(a: Region, b: Region) -> bool:
 def _rimmed(index_HW: np.ndarray, c: int) -> bool | None:
     """Are objects of a class parted by nothing but their void rims? None where the class has no such rim."""
     of_class_HW = (index_HW == c).astype(np.uint8)
-    void_HW = index_HW < 0
+    void_HW = index_HW == -1
     around_HW = (cv2.dilate(of_class_HW, np.ones((3, 3), np.uint8)) > 0) & (of_class_HW == 0)
     if not around_HW.any() or void_HW[around_HW].mean() < 0.8:
         return None
