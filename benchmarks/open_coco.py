@@ -8,8 +8,8 @@ json.load      the file as Python's objects, nothing checked: the least that rea
 pycocotools    COCO(file): json.load and an index (pip install pycocotools; left out where it is not installed)
 
 The file is drawn: seven outlined objects a photo, 5 to 40 vertices with two decimals, as in COCO's own. Photos are hard
-links of a few files. Each side runs in a process of its own, the sides take turns; memory is the growth of the
-process's peak over what it had when its imports were done; values are medians over the rounds.
+links of a few files. Each side runs in a process of its own, the sides take turns. Time is the processor's; memory is
+the growth of the process's peak over what it had when its imports were done; values are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from labels2masks.files import write_atomically
 
 RESULTS = Path(__file__).with_name("results") / "open_coco.json"
 PHOTOS_A_FILE = 10_000
@@ -89,7 +91,7 @@ def main() -> None:
                         },
                     }
                 )
-    asked.json.write_text(json.dumps(rows, indent=1) + "\n")
+    write_atomically(asked.json, json.dumps(rows, indent=1) + "\n")
     print(json.dumps(medians, indent=1))
 
 
