@@ -14,10 +14,10 @@ thin band along a border is small. A photo is as doubtful as the root of the sum
 `PIXELS` times what a softmin of its pixels' belief lacks to 1.
 
 That softmin, and that the least confident pixels tell most, are of Lad and Mueller 2023 ("Estimating label quality and
-errors in semantic segmentation data via any model", temperature 0.1); the mean
-self-confidence of a class as its threshold Northcutt et al. 2021 ("Confident learning"). The constants were found on
-photos that nothing here is measured on, see benchmarks/review.py: means of differences of probabilities, and
-differences to the thresholds, ranked worse there.
+errors in semantic segmentation data via any model", temperature 0.1); the mean self-confidence of a class as its
+threshold of Northcutt et al. 2021 ("Confident learning"). The constants were found on photos that nothing here is
+measured on, see benchmarks/review.py: means of differences of probabilities, and differences to the thresholds, ranked
+worse there.
 
 Legend: H, W = pixels; C = classes; K = rows of a Candidates table; P = some pixels.
 """
@@ -241,12 +241,14 @@ def _without_belief(
 ) -> Iterator[tuple[Doubt, int | None]]:
     """(doubt, the region it is about, None for an object that the label lacks) of connected pixels without belief.
 
-    What a doubt about the place of an object explains, by as large a doubt, is left out.
+    It is about the object of a mask that it is half of and that holds half of it. Of the others, what as large a doubt
+    about the place of an object explains is left out.
     """
     height, width = candidates.index_HW.shape
     seen_HW = p_CHW.argmax(axis=0)
     allowed_HW = candidates.sets_KC[candidates.index_HW, seen_HW] | (candidates.index_HW == VOID_ROW)
     allowed_HW |= candidates.source_K[candidates.index_HW] == INK  # clicks and strokes speak for themselves
+    owner_HW, explained_HW = _owners(regions, (height, width)), _explained(regions, places, (height, width))
     for (x, y, w, h), inside_hw in _parts(~allowed_HW, belief_HW):
         window = slice(y, y + h), slice(x, x + w)
         area = int(inside_hw.sum())
@@ -257,13 +259,34 @@ def _without_belief(
         given = frozenset(map(int, np.flatnonzero(candidates.sets_KC[row])))
         mean_C = p_CHW[(slice(None), *window)][:, inside_hw].mean(axis=1)
         (other, own), seen = _own_and_other(mean_C, candidates.sets_KC[row])
-        about = _mostly(regions, window, inside_hw)
-        if about is not None:
-            corners = regions[about].corners
-            yield Doubt("class", given, seen, doubt, own, other, corners), about
-        elif not _explained(places, regions, window, inside_hw, doubt):
+        common_R = np.bincount(owner_HW[window][inside_hw], minlength=1)
+        about = int(common_R.argmax()) - 1
+        if about >= 0 and 2 * common_R[about + 1] >= max(area, int(regions[about].where_HW.sum())):
+            yield Doubt("class", given, seen, doubt, own, other, regions[about].corners), about
+        elif (explained_HW[window][inside_hw] >= doubt).mean() < 0.5:
             corners = (x / width, y / height, (x + w) / width, (y + h) / height)
             yield Doubt("left out", given, seen, doubt, own, other, corners), None
+
+
+def _owners(regions: Sequence[_Region], shape: tuple[int, int]) -> np.ndarray:
+    """int HW: 1 + the number of the object of a mask, 0 = none."""
+    owner_HW = np.zeros(shape, np.int64)
+    for k, region in enumerate(regions):
+        if region.source == MASK:
+            owner_HW[region.where_HW] = k + 1
+    return owner_HW
+
+
+def _explained(regions: Sequence[_Region], places: Sequence[Doubt | None], shape: tuple[int, int]) -> np.ndarray:
+    """float HW: the largest doubt about the place of an object that is here or belongs here; 0 = none."""
+    height, width = shape
+    explained_HW = np.zeros(shape)
+    for region, place in zip(regions, places, strict=True):
+        if place is not None and place.what == "place":
+            there_HW = _moved(region.where_HW, round(place.move[1] * height), round(place.move[0] * width))
+            spoken_HW = region.where_HW | there_HW
+            explained_HW[spoken_HW] = np.maximum(explained_HW[spoken_HW], place.doubt)
+    return explained_HW
 
 
 def _parts(wrong_HW: np.ndarray, belief_HW: np.ndarray) -> Iterator[tuple[tuple[int, int, int, int], np.ndarray]]:
@@ -279,32 +302,6 @@ def _parts(wrong_HW: np.ndarray, belief_HW: np.ndarray) -> Iterator[tuple[tuple[
             if area >= SMALLEST * below_HW.size and not found_HW[window][inside_hw].any():
                 found_HW[window] |= inside_hw
                 yield (x, y, w, h), inside_hw
-
-
-def _mostly(regions: Sequence[_Region], window: tuple[slice, slice], inside_hw: np.ndarray) -> int | None:
-    """The object of a mask that the pixels are at least half of, and that holds at least half of them."""
-    for k, region in enumerate(regions):
-        common = int((region.where_HW[window] & inside_hw).sum())
-        if region.source == MASK and 2 * common >= max(int(region.where_HW.sum()), int(inside_hw.sum())):
-            return k
-    return None
-
-
-def _explained(
-    places: Sequence[Doubt | None],
-    regions: Sequence[_Region],
-    window: tuple[slice, slice],
-    inside_hw: np.ndarray,
-    doubt: float,
-) -> bool:
-    """Are half of the pixels part of an object that is out of place, where it is or where it belongs?"""
-    for place, region in zip(places, regions, strict=True):
-        if place is not None and place.what == "place" and place.doubt >= doubt:
-            height, width = region.where_HW.shape
-            there_HW = _moved(region.where_HW, round(place.move[1] * height), round(place.move[0] * width))
-            if 2 * ((there_HW | region.where_HW)[window] & inside_hw).sum() >= inside_hw.sum():
-                return True
-    return False
 
 
 def _of_boxes(candidates: Candidates, p_CHW: np.ndarray) -> Iterator[Doubt]:

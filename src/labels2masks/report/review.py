@@ -75,6 +75,8 @@ def review(
     run = run if isinstance(run, Run) else Run(run)
     if minutes is not None and not minutes > 0:
         raise UsageError(f"--minutes must be above 0, got {minutes:g}")
+    if shown < 0:
+        raise UsageError(f"--shown takes 0 and more, got {shown}")
     plan = read_plan(run.folder / "plan.json")
     data = data if isinstance(data, Dataset) else open_dataset(data)
     if data.classes.names != plan.class_list.names:

@@ -121,14 +121,12 @@ def _parts(data: Dataset, group_by: str | None) -> list[list[str]]:
     return parts
 
 
-def _by_network(
-    place: Path, photos: Sequence[Photo], kept: KeptPredictions, skipped: dict[str, str], what: str = "predicting"
-) -> None:
+def _by_network(place: Path, photos: Sequence[Photo], kept: KeptPredictions, skipped: dict[str, str]) -> None:
     left = [p for p in photos if p.name not in kept]
     if not left:
         return
     model = load_model(place)
-    for photo in track(left, what):
+    for photo in track(left, "predicting"):
         try:
             image_HW3 = read_image(photo.image, photo.levels)
         except DataError as error:
