@@ -169,7 +169,7 @@ def measured(side: str, file: Path) -> dict[str, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     if side == "ours":
         assert sum(len(x.marks) for p in kept for x in p.labels) == OBJECTS * len(kept)  # type: ignore[attr-defined]
-    return {"seconds": round(seconds, 1), "cpu_s": round(cpu, 1), "peak_mb": round(peak * 1024 / 1e6, 1)}
+    return {"seconds": round(seconds, 1), "cpu_s": round(cpu, 3), "peak_mb": round(peak * 1024 / 1e6, 1)}
 
 
 if __name__ == "__main__":
