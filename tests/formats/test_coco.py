@@ -494,6 +494,57 @@ def test_fuzz(tmp_path_factory, maker, data):
     reads_or_refuses(root)
 
 
+NASTY = (
+    None,
+    True,
+    -1,
+    0,
+    3,
+    1e9,
+    1e300,
+    float("nan"),
+    10**40,
+    "",
+    "3",
+    "\ud800",
+    "../x",
+    [],
+    [[]],
+    {},
+    [3, "x"],
+    {"id": 3},
+)
+
+
+def somewhere(value: object, draw) -> object:
+    """The value with one part of it, at any depth, replaced, doubled or gone."""
+    if isinstance(value, list | dict) and value and draw(st.integers(0, 5)):
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        key = draw(st.sampled_from(keys))
+        copy = value.copy()
+        if draw(st.integers(0, 9)):
+            copy[key] = somewhere(value[key], draw)
+        elif isinstance(copy, list):
+            copy.append(copy[key])
+        else:
+            del copy[key]
+        return copy
+    return draw(st.sampled_from(NASTY))
+
+
+@pytest.mark.parametrize("maker", [make_coco, make_panoptic])
+@settings(max_examples=60)
+@given(st.data())
+def test_fuzz_of_values(tmp_path_factory, maker, data):
+    root = maker(tmp_path_factory.mktemp("fuzz"))
+    file = sorted((root / "annotations").glob("*.json"))[0]
+    value = json.loads(file.read_text())
+    for _ in range(data.draw(st.integers(1, 3))):
+        value = somewhere(value, data.draw)
+    file.write_text(json.dumps(value))
+    reads_or_refuses(root)
+
+
 def test_no_split_is_lost_whatever_it_is_called(tmp_path):
     data = everything(tmp_path)
     splits = {"val": ("a",), "valid": ("b",), "val2017": ("c",), "instances": ("a", "c"), "Main/train": ("b",)}
