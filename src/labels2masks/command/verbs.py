@@ -82,11 +82,15 @@ def masks(
     steps: Annotated[str | None, typer.Option("--steps", metavar="A,B,C", help="See: list steps")] = None,
     split: Annotated[str | None, typer.Option("--split", metavar="SPLIT", help="Narrow these photos only.")] = None,
     model: Annotated[Path | None, typer.Option("--model", metavar="RUN", help="A run whose scores are a cue.")] = None,
+    maps: Annotated[Path | None, typer.Option("--maps", metavar="FOLDER", help="Other tools' maps as cues.")] = None,
+    sure: Annotated[float | None, typer.Option("--sure", metavar="SHARE", help="Decide only what is so sure.")] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Labels in, masks out: a data set to look at and to train on, without a final network."""
-    result = l2m.masks(data, destination, recipe=recipe, steps=words(steps), split=split, model=model)
+    result = l2m.masks(
+        data, destination, recipe=recipe, steps=words(steps), split=split, model=model, maps=maps, sure=sure
+    )
     from ..recipes.masks import masks_text
 
     tell(result, json, masks_text(result))

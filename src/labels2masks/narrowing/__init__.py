@@ -39,6 +39,7 @@ class Step(NamedTuple):
 
 STEPS = {
     "threshold": Step(threshold, "", "any", ("saliency_HW",)),
+    "from_maps": Step(from_maps, "", "any", ("cam_CHW",)),
     "grabcut": Step(grabcut, "Rother et al. 2004", "boxes, extreme clicks, or scribbles"),
     "grabcut_plus": Step(grabcut_plus, "Simple Does It, Khoreva et al. 2017", "boxes"),
     "dense_crf": Step(dense_crf, "Kraehenbuehl and Koltun 2011", "any, after other steps"),
