@@ -158,7 +158,7 @@ def test_every_line_of_a_box_asks_for_its_class():
     p = [[[sum(softmax(s[0, :, y, x].tolist())[1:3])] for x in range(1, 4)] for y in range(2)]
     expected = -sum(log(max(v[0] for v in row)) for row in p)
     expected -= sum(log(max(p[y][x][0] for y in range(2))) for x in range(3))
-    assert float(total) == pytest.approx(expected) and float(count) == 5
+    assert float(total.detach()) == pytest.approx(expected) and float(count) == 5
 
 
 def test_the_teacher_is_heard_where_it_is_sure_and_nothing_is_decided():

@@ -89,10 +89,13 @@ def place_photo(photo: Photo, path: Path, notes: Notes) -> Path:
     """The photo at `path` (its suffix is the photo's own): a hard link where the disk allows it, else a copy.
 
     A photo that EXIF turns is written upright, as JPEG of quality 95 or PNG, since readers of most formats do not know
-    EXIF and would lay the labels across it. Returns the file.
+    EXIF and would lay the labels across it. Returns the file. UsageError where there is one already: through a hard
+    link it may be somebody's original.
     """
     path = path.with_name(path.name + photo.image.suffix.lower())
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        raise UsageError(f"{path} exists already: two photos would have one name; name another folder, or rename one")
     if image_orientation(photo.image) > 1 and photo.levels is None:
         buffer = io.BytesIO()
         lossy = path.suffix in (".jpg", ".jpeg")
@@ -140,6 +143,8 @@ def as_regions(photo: Photo, notes: Notes, name: str) -> tuple[Region, ...]:
                     made.append(Region(of_class, (tuple(np.array(r[:-1], np.float32) for r in rings),)))
             where = f"photo {photo.name!r}"
             notes.add(f"masks are outlined: {name} holds outlines; what touches is one of them", where)
+            if label.sets and np.isin(loaded.ids_HW, list(label.sets)).any():
+                notes.add(f"pixels of several candidates: beside outlines {name} knows nothing undecided", where)
             if np.isin(loaded.ids_HW, [-1, *source.void_ids]).any():
                 notes.add(f"void pixels of masks: beside outlines {name} knows no void", where)
     return tuple(made)
