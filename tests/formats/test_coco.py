@@ -613,3 +613,14 @@ def test_real_instances_through_coco_and_back(tmp_path, data_root):
         assert sum(filled(p, *of_object_HW.shape).astype(int) for p in mark.polygons).tolist() == of_object_HW.tolist()
     for photo, mask_HW in zip(again, masks, strict=True):
         assert (ids(photo) == mask_HW).all()
+
+
+def test_a_click_on_background_comes_back(tmp_path):
+    """Background is a category only where somebody clicked it, which is known when the annotations are written."""
+    image = tmp_path / "a.png"
+    Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(image)
+    classes = Classes(("background", "cat"), background="background")
+    clicks = Points((Point("background", 1.5, 2.5), Point("cat", 4.5, 5.5)))
+    data = Dataset(classes, (Photo("a", image, (clicks,), Vocabulary.same(classes)),))
+    again = open_dataset(coco.write(data, tmp_path / "out").path)
+    assert not again.notes and again.photos[0].labels == (clicks,)

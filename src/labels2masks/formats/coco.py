@@ -235,6 +235,7 @@ def write(data: Dataset, path: Path | str) -> Written:
             folder / "annotations" / f"{stem}.json",
             images=images_of(photos, files),
             annotations=annotations_of(photos, shift, notes, used),
-            categories=(c | keypoints for c in categories_of(classes, [n for n in classes.names if n in used], shift)),
+            # Asked for last: what was clicked is known when the annotations are written, background among it.
+            categories=(c | keypoints for c in categories_of(classes, (n for n in classes.names if n in used), shift)),
         )
     return Written(folder, notes.lines())
