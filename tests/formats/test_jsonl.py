@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from formats.contracts_reader import damaged, reads_or_refuses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -199,3 +200,22 @@ def test_json_of_voc_animals_converts(tmp_path, data_root):
     assert all(p.has_mask for p in data.split("val_dev"))
     photo = replace(photo, labels=photo.labels)
     assert photo.loaded()[0].ndim == 3
+
+
+@pytest.mark.filterwarnings("error")
+def test_fuzz(tmp_path):
+    folder = tmp_path / "set"
+    Image.fromarray(np.zeros((12, 16, 3), np.uint8)).save(tmp_path / "a.png")
+    examples = [SCHEMA["$defs"][kind]["examples"][0] for kind in FIELDS if kind != "mask"]
+    classes = Classes(("background", "cat", "dog"), background="background")
+    read = tuple(label_from_json(Field(e, "example"), classes, lambda f: Path(f.text())) for e in examples)
+    file = jsonl.write(Dataset(classes, (Photo("a", tmp_path / "a.png", read, Vocabulary.same(classes)),)), folder).path
+    whole = file.read_bytes()
+    assert reads_or_refuses(folder) is not None
+
+    @given(st.data())
+    def fuzzed(data):
+        file.write_bytes(damaged(whole, data.draw))
+        reads_or_refuses(folder)
+
+    fuzzed()
