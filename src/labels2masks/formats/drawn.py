@@ -6,7 +6,6 @@ ever looked up among the image files below a folder, so that no such text can le
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,8 +98,3 @@ def _turn(orientation: int, height: int, width: int) -> np.ndarray:
     x_from_y = (1.0, 0.0) if orientation in (5, 8) else (-1.0, float(height))
     y_from_x = (1.0, 0.0) if orientation in (5, 6) else (-1.0, float(width))
     return np.array([[0, x_from_y[0], x_from_y[1]], [y_from_x[0], 0, y_from_x[1]]])
-
-
-def relative_text(path: Path, folder: Path) -> str:
-    """A path as an annotation file in `folder` should name it: relative where there is a way, with '/'."""
-    return Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix()
