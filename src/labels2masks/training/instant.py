@@ -1,4 +1,4 @@
-"""The classifier of cells in closed form: the network `linear` on a frozen encoder, fitted in one or two passes.
+"""The classifier of cells in closed form: the network `linear` on a frozen encoder, fitted in one pass or three.
 
 Cells that labels decide, or narrow, pull towards their candidates (see `ridge.targets`); clicks and strokes together
 count as much as all regions, as in the training loss. Where nothing decides any object cell (tags alone, boxes) the
