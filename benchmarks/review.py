@@ -47,8 +47,8 @@ from labels2masks.files import write_atomically
 from labels2masks.formats.image import image_size
 from labels2masks.prediction.views import shrinking
 from labels2masks.report.review import LONG_SIDE
-from labels2masks.training.held_out import candidates_at
 from labels2masks.training.kept_predictions import KeptPredictions
+from labels2masks.training.ridge import candidates_at
 
 RESULTS = Path(__file__).with_name("results") / "review.json"
 SHARE, SEEDS = 0.05, [3, 4]

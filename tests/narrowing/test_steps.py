@@ -14,10 +14,10 @@ from labels2masks.errors import UsageError
 from labels2masks.labels import Candidates
 from labels2masks.labels.candidates import Facts
 from labels2masks.narrowing import STEPS, ArgMax, Cues, available, decide
-from labels2masks.narrowing.boxsup import CHEAPEST, _hull, boxsup, costs
+from labels2masks.narrowing.boxsup import CHEAPEST, boxsup, costs
 from labels2masks.narrowing.grabcut import grabcut, grabcut_plus
 from labels2masks.narrowing.guide_labeller import guide_labeller, guide_labeller_g0, guided
-from labels2masks.narrowing.objects import boxes_of
+from labels2masks.narrowing.objects import boxes_of, hull_of
 from labels2masks.narrowing.random_walk import transitions, walk
 from labels2masks.narrowing.scribblesup import neighbours, scribble_costs, scribblesup
 from labels2masks.narrowing.simple_does_it import box_inner, box_round, inner_window, m_and_g
@@ -122,7 +122,7 @@ def test_m_and_g_is_where_proposal_and_cuts_agree():
 
 def test_boxsup_never_leaves_the_five_cheapest():
     cues, candidates = all_cues(), boxed()
-    hulls = np.array([_hull(p) for p in cues.proposals_SHW])
+    hulls = np.array([hull_of(p) for p in cues.proposals_SHW])
     for box in boxes_of(candidates):
         ranked = np.argsort(costs(cues.proposals_SHW, hulls, box, cues.scores_CHW, 0), kind="stable")
         best = {cues.proposals_SHW[s][box.window].tobytes() for s in ranked[:CHEAPEST]}
@@ -136,11 +136,11 @@ def test_boxsup_never_leaves_the_five_cheapest():
 
 def test_boxsup_without_scores_takes_the_overlap_alone():
     cues, (box, *_) = all_cues(), boxes_of(boxed())
-    hulls = np.array([_hull(p) for p in cues.proposals_SHW])
+    hulls = np.array([hull_of(p) for p in cues.proposals_SHW])
     overlap = costs(cues.proposals_SHW, hulls, box, None, 0)
     y, x = box.window
     for s, p in enumerate(cues.proposals_SHW):
-        top, left, bottom, right = _hull(p)
+        top, left, bottom, right = hull_of(p)
         inter = max(0, min(bottom, y.stop) - max(top, y.start)) * max(0, min(right, x.stop) - max(left, x.start))
         union = (bottom - top) * (right - left) + box.area - inter
         assert overlap[s] == pytest.approx(1 - inter / union)

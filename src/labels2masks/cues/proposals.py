@@ -14,6 +14,7 @@ import heapq
 import cv2
 import numpy as np
 
+from ..narrowing.objects import hull_of
 from ..narrowing.scribblesup import COLOUR_BINS, GRADIENT_BINS, histograms, neighbours
 from .superpixels import felzenszwalb
 
@@ -52,7 +53,7 @@ def _joined(image_HW3: np.ndarray, segments_HW: np.ndarray) -> list[np.ndarray]:
     count, pixels = len(colours), segments_HW.size
     areas = list(np.bincount(segments_HW.ravel()).astype(float))
     leaves = list(np.eye(count, dtype=bool))
-    boxes = [_box(segments_HW, k) for k in range(count)]
+    boxes = [hull_of(segments_HW == k) for k in range(count)]
     beside: list[set[int]] = [set() for _ in range(count)]
     heap: list[tuple[float, int, int]] = []
 
@@ -85,12 +86,6 @@ def _joined(image_HW3: np.ndarray, segments_HW: np.ndarray) -> list[np.ndarray]:
             beside[n].add(new)
             heapq.heappush(heap, (-alike(n, new), n, new))
     return leaves
-
-
-def _box(segments_HW: np.ndarray, segment: int) -> tuple[int, int, int, int]:
-    inside = segments_HW == segment
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
 def _hull(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> tuple[int, int, int, int]:

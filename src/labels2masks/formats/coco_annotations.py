@@ -37,9 +37,6 @@ def annotations_of(photos: Sequence[Photo], shift: int, notes: Notes, used: set[
 
 
 def _marks(photo: Photo, notes: Notes) -> list[Region | Box | Point]:
-    if any(isinstance(x, Mask) and x.sets for x in photo.labels):
-        sentence = "that pixels of a mask may be one of several classes: they become background"
-        notes.add(sentence, f"photo {photo.name!r}")
     marks: list[Region | Box | Point] = list(as_regions(photo, notes, "COCO"))
     marks += [m for x in photo.labels if isinstance(x, Boxes) for m in x.marks]
     return marks + [m for x in photo.labels if isinstance(x, Points) for m in x.marks]

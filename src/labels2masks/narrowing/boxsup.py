@@ -20,8 +20,7 @@ from ..errors import UsageError
 from ..labels import Candidates
 from .cues import Cues
 from .decide import Evidence
-from .grabcut import laid_down
-from .objects import Boxed, as_evidence, boxes_of
+from .objects import Boxed, as_evidence, clear_boxes, hull_of, laid_down
 
 LAMBDA = 3.0
 CHEAPEST = 5
@@ -34,8 +33,8 @@ def boxsup(image_HW3: np.ndarray, candidates: Candidates, cues: Cues, seed: int 
     if not len(proposals_SHW):
         raise UsageError("boxsup chooses among proposals, and this photo has none")
     draw = np.random.default_rng(seed)
-    boxes = [b for b in boxes_of(candidates) if b.allowed_C.sum() == 1]
-    hulls_S4 = np.array([_hull(p_HW) for p_HW in proposals_SHW])
+    boxes = clear_boxes(candidates)
+    hulls_S4 = np.array([hull_of(p_HW) for p_HW in proposals_SHW])
     objects = []
     for box in boxes:
         costs_S = costs(proposals_SHW, hulls_S4, box, cues.scores_CHW, background)
@@ -66,10 +65,3 @@ def costs(
     gain_HW = log_scores_CHW[background] - log_scores_CHW[int(box.allowed_C.argmax())]
     regression_S = (proposals_SHW[(slice(None), *box.window)] * gain_HW[box.window]).sum(axis=(1, 2)) / gain_HW.size
     return overlap_S + LAMBDA * regression_S
-
-
-def _hull(segment_HW: np.ndarray) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(segment_HW.any(axis=1)), np.flatnonzero(segment_HW.any(axis=0))
-    if not rows.size:
-        return 0, 0, 0, 0
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

@@ -17,10 +17,10 @@ import zlib
 import cv2
 import numpy as np
 
-from ..labels import Candidates
+from ..labels import VOID_ROW, Candidates
 from .cues import Cues
 from .decide import Evidence
-from .objects import Boxed, as_evidence, boxes_of, ink_of, iou_of_hull
+from .objects import Boxed, as_evidence, clear_boxes, hull_of, ink_of, laid_down
 
 ITERATIONS = 5
 LEAST_OVERLAP = 0.15
@@ -36,7 +36,7 @@ def grabcut(image_HW3: np.ndarray, candidates: Candidates, cues: Cues, seed: int
 
     A box of several possible classes says nothing. Raises UsageError where there are boxes and no background.
     """
-    boxes = [b for b in boxes_of(candidates) if b.allowed_C.sum() == 1]
+    boxes = clear_boxes(candidates)
     if not boxes:
         return as_evidence(candidates, _from_ink(image_HW3, candidates, seed))
     cuts = [cut_box(image_HW3, candidates, box, box.window, (seed, number)) for number, box in enumerate(boxes)]
@@ -45,7 +45,7 @@ def grabcut(image_HW3: np.ndarray, candidates: Candidates, cues: Cues, seed: int
 
 def grabcut_plus(image_HW3: np.ndarray, candidates: Candidates, cues: Cues, runs: int = 150, seed: int = 0) -> Evidence:
     """Evidence where `runs` cuts of perturbed boxes agree ("GrabCut+" with ignored pixels). Raises like `grabcut`."""
-    boxes = [b for b in boxes_of(candidates) if b.allowed_C.sum() == 1]
+    boxes = clear_boxes(candidates)
     cuts = [agreement(image_HW3, candidates, box, runs, (seed, number)) for number, box in enumerate(boxes)]
     objects = [share_hw >= AGREED for share_hw in cuts]
     doubts = [~(share_hw >= AGREED) & ~(share_hw < DISMISSED) for share_hw in cuts]
@@ -87,14 +87,15 @@ def cut_box(
     within = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
     of_class = int(box.allowed_C.argmax())
     possible_K = candidates.sets_KC[:, of_class].copy()
-    possible_K[0] = True  # void may be anything
+    possible_K[VOID_ROW] = True  # void may be anything
     ink = ink_of(candidates)[around]
     trimap = np.full(ink.shape, cv2.GC_BGD, np.uint8)
     trimap[within] = cv2.GC_PR_FGD
     trimap[~possible_K[candidates.index_HW[around]]] = cv2.GC_BGD
     trimap[within][ink[within] == of_class] = cv2.GC_FGD
     found = _cut(image_HW3[around], trimap, seed)[within]
-    if iou_of_hull(found) < LEAST_OVERLAP:
+    top, left, bottom, right = hull_of(found)
+    if (bottom - top) * (right - left) < LEAST_OVERLAP * found.size:
         return trimap[within] != cv2.GC_BGD
     return found
 
@@ -112,27 +113,6 @@ def _cut(image_HW3: np.ndarray, trimap_HW: np.ndarray, seed: tuple[int, ...]) ->
     bgr_HW3 = np.ascontiguousarray(image_HW3[..., ::-1])
     cv2.grabCut(bgr_HW3, result_HW, None, mixtures[:1], mixtures[1:], ITERATIONS, cv2.GC_INIT_WITH_MASK)
     return (result_HW == cv2.GC_FGD) | (result_HW == cv2.GC_PR_FGD)
-
-
-def laid_down(
-    candidates: Candidates,
-    boxes: list[Boxed],
-    objects: list[np.ndarray],
-    background: int,
-    doubts: list[np.ndarray] | None = None,
-) -> np.ndarray:
-    """int32 HW: boxes' objects over each other in their order, background in the rest of the boxes, -1 outside.
-
-    objects: bool hw of each box. doubts: bool hw, pixels of which nothing is said.
-    """
-    label_HW = np.full(candidates.index_HW.shape, -1, np.int32)
-    for box in boxes:
-        label_HW[box.window] = background
-    for number, (box, object_hw) in enumerate(zip(boxes, objects, strict=True)):
-        if doubts is not None:
-            label_HW[box.window][doubts[number]] = -1
-        label_HW[box.window][object_hw] = box.allowed_C.argmax()
-    return label_HW
 
 
 def _from_ink(image_HW3: np.ndarray, candidates: Candidates, seed: int) -> np.ndarray:

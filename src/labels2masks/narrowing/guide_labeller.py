@@ -37,12 +37,13 @@ BLUR, FAINT = 10.0, 1e-3
 
 def guide_labeller_g0(image_HW3: np.ndarray, candidates: Candidates, cues: Cues, seed: int = 0) -> Evidence:
     """Evidence of G0: salient components take one of the tags' classes at random, the rest is background."""
-    return _by_chance(image_HW3, candidates, cues, seed, None)
+    return _by_chance(image_HW3, candidates, cues, seed, None, "guide_labeller_g0")
 
 
 def guide_labeller_g1(image_HW3: np.ndarray, candidates: Candidates, cues: Cues, seed: int = 0) -> Evidence:
     """Evidence of G1: salient components take the class most seeds in them have, without seeds one tag at random."""
-    return _by_chance(image_HW3, candidates, cues, seed, seeds(candidates, cues, "guide_labeller_g1", image_HW3))
+    seeds_HW = seeds(candidates, cues, "guide_labeller_g1", image_HW3)
+    return _by_chance(image_HW3, candidates, cues, seed, seeds_HW, "guide_labeller_g1")
 
 
 def guide_labeller(
@@ -111,10 +112,10 @@ def _components(region_HW: np.ndarray, least: float) -> Iterator[np.ndarray]:
 
 
 def _by_chance(
-    image_HW3: np.ndarray, candidates: Candidates, cues: Cues, seed: int, seeds_HW: np.ndarray | None
+    image_HW3: np.ndarray, candidates: Candidates, cues: Cues, seed: int, seeds_HW: np.ndarray | None, step: str
 ) -> Evidence:
-    background = cues.ground("guide_labeller_g0")
-    salient_HW = cues.need("saliency_HW", "guide_labeller_g0", image_HW3) >= SALIENT
+    background = cues.ground(step)
+    salient_HW = cues.need("saliency_HW", step, image_HW3) >= SALIENT
     tags = sorted({c for meant in candidates.facts.present for c in meant if len(meant) == 1} - {background})
     label_HW = np.where(salient_HW, -1, background).astype(np.int32)
     draw = np.random.default_rng(seed)

@@ -44,6 +44,39 @@ def boxes_of(candidates: Candidates) -> list[Boxed]:
     return sorted(found, key=lambda b: -b.area)
 
 
+def clear_boxes(candidates: Candidates) -> list[Boxed]:
+    """The boxes that can hold one class only, largest first."""
+    return [b for b in boxes_of(candidates) if b.allowed_C.sum() == 1]
+
+
+def laid_down(
+    candidates: Candidates,
+    boxes: list[Boxed],
+    objects: list[np.ndarray],
+    background: int,
+    doubts: list[np.ndarray] | None = None,
+) -> np.ndarray:
+    """int32 HW: boxes' objects over each other in their order, background in the rest of the boxes, -1 outside.
+
+    objects: bool hw of each box. doubts: bool hw, pixels of which nothing is said.
+    """
+    label_HW = np.full(candidates.index_HW.shape, -1, np.int32)
+    for box in boxes:
+        label_HW[box.window] = background
+    for number, (box, object_hw) in enumerate(zip(boxes, objects, strict=True)):
+        if doubts is not None:
+            label_HW[box.window][doubts[number]] = -1
+        label_HW[box.window][object_hw] = box.allowed_C.argmax()
+    return label_HW
+
+
+def filled_boxes(candidates: Candidates, background: int) -> Evidence:
+    """Evidence of boxes that are taken for objects whole."""
+    boxes = clear_boxes(candidates)
+    full = [np.ones(candidates.index_HW[b.window].shape, bool) for b in boxes]
+    return as_evidence(candidates, laid_down(candidates, boxes, full, background))
+
+
 def ink_of(candidates: Candidates) -> np.ndarray:
     """int32 HW: the class where a click or stroke leaves one, -1 elsewhere."""
     drawn_K = candidates.source_K == INK
@@ -69,9 +102,9 @@ def as_evidence(candidates: Candidates, label_HW: np.ndarray, confidence_HW: np.
     )
 
 
-def iou_of_hull(object_hw: np.ndarray) -> float:
-    """Intersection over union of a box with the upright hull of what is found in it, 0 where nothing is."""
-    rows, columns = np.flatnonzero(object_hw.any(axis=1)), np.flatnonzero(object_hw.any(axis=0))
+def hull_of(region_HW: np.ndarray) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right) of the upright hull, the last two exclusive; zeros where there is no pixel."""
+    rows, columns = np.flatnonzero(region_HW.any(axis=1)), np.flatnonzero(region_HW.any(axis=0))
     if not rows.size:
-        return 0.0
-    return float((rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1) / object_hw.size)
+        return 0, 0, 0, 0
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

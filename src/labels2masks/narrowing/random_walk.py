@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from scipy import sparse
 
-from ..labels import Candidates
+from ..labels import VOID_ROW, Candidates
 from .cues import Cues
 from .decide import Evidence
 
@@ -43,7 +43,7 @@ def random_walk(image_HW3: np.ndarray, candidates: Candidates, cues: Cues, power
     allowed_CHW = candidates.allowed()
     scores_CHW = np.log(np.maximum(walked_CHW, 1e-6)).astype(np.float32)
     total_HW = (walked_CHW * allowed_CHW).sum(axis=0)
-    said_HW = (candidates.index_HW != 0) & (total_HW > 0)
+    said_HW = (candidates.index_HW != VOID_ROW) & (total_HW > 0)
     return Evidence(np.where(allowed_CHW, scores_CHW, np.float32(-np.inf)), said_HW.astype(np.float32))
 
 

@@ -17,8 +17,8 @@ from ..labels import Candidates
 from .cues import Cues
 from .decide import Evidence
 from .dense_crf import dense_crf
-from .grabcut import AGREED, agreement, laid_down
-from .objects import Boxed, as_evidence, boxes_of
+from .grabcut import AGREED, agreement
+from .objects import Boxed, as_evidence, clear_boxes, filled_boxes, laid_down
 
 INNER = 0.2
 LEAST_OVERLAP = 0.5
@@ -27,10 +27,9 @@ LEAST_OVERLAP = 0.5
 def box_round(image_HW3: np.ndarray, candidates: Candidates, cues: Cues) -> Evidence:
     """Evidence of one round; without scores the boxes are filled. UsageError without a background class."""
     background = cues.ground("box_round")
-    boxes = _clear(candidates)
     if cues.scores_CHW is None:
-        full = [np.ones(candidates.index_HW[b.window].shape, bool) for b in boxes]
-        return as_evidence(candidates, laid_down(candidates, boxes, full, background))
+        return filled_boxes(candidates, background)
+    boxes = clear_boxes(candidates)
     found_HW = cues.need("scores_CHW", "box_round", image_HW3).argmax(axis=0)
     kept = []
     for box in boxes:
@@ -44,7 +43,7 @@ def box_inner(image_HW3: np.ndarray, candidates: Candidates, cues: Cues) -> Evid
     """Evidence: the inner fifth of each box's area. UsageError without a background class."""
     cues.ground("box_inner")
     label_HW = np.full(candidates.index_HW.shape, -1, np.int32)
-    for box in _clear(candidates):
+    for box in clear_boxes(candidates):
         label_HW[box.window] = -1
         label_HW[inner_window(box.window, INNER)] = box.allowed_C.argmax()
     return as_evidence(candidates, label_HW)
@@ -58,7 +57,7 @@ def m_and_g(image_HW3: np.ndarray, candidates: Candidates, cues: Cues, runs: int
     """
     background = cues.ground("m_and_g")
     proposals_SHW = cues.need("proposals_SHW", "m_and_g", image_HW3)
-    boxes, objects, doubts = _clear(candidates), [], []
+    boxes, objects, doubts = clear_boxes(candidates), [], []
     for number, box in enumerate(boxes):
         cut_hw = agreement(image_HW3, candidates, box, runs, (seed, number)) >= AGREED
         segment_hw = best_proposal(proposals_SHW, box)[box.window]
@@ -85,8 +84,3 @@ def best_proposal(proposals_SHW: np.ndarray, box: Boxed) -> np.ndarray:
     inside_S = proposals_SHW[(slice(None), *box.window)].sum(axis=(1, 2))
     union_S = proposals_SHW.sum(axis=(1, 2)) + box.area - inside_S
     return proposals_SHW[int((inside_S / union_S).argmax())]
-
-
-def _clear(candidates: Candidates) -> list[Boxed]:
-    """The boxes of one class each, largest first."""
-    return [b for b in boxes_of(candidates) if b.allowed_C.sum() == 1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..labels import Candidates
+from ..labels import VOID_ROW, Candidates
 from .cues import Cues
 from .decide import Evidence
 from .objects import SURE
@@ -31,5 +31,5 @@ def threshold(
     of_background_HW = np.where(object_HW, 1 - SURE, SURE)
     scores_CHW = np.broadcast_to(np.log((1 - of_background_HW) / others_HW), allowed_CHW.shape).copy()
     scores_CHW[background] = np.log(of_background_HW)
-    said_HW = (np.abs(saliency_HW - at) >= band) & (candidates.index_HW != 0)
+    said_HW = (np.abs(saliency_HW - at) >= band) & (candidates.index_HW != VOID_ROW)
     return Evidence(np.where(allowed_CHW, scores_CHW, -np.inf).astype(np.float32), said_HW.astype(np.float32))

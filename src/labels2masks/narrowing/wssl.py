@@ -15,12 +15,11 @@ import numpy as np
 
 from ..errors import UsageError
 from ..kernels.dense_crf import CRFParameters
-from ..labels import Candidates
+from ..labels import VOID_ROW, Candidates
 from .cues import Cues
 from .decide import Evidence
 from .dense_crf import dense_crf
-from .grabcut import laid_down
-from .objects import as_evidence, boxes_of
+from .objects import as_evidence, clear_boxes, filled_boxes
 from .simple_does_it import inner_window
 
 CENTRE = 0.2
@@ -35,18 +34,15 @@ FIXED_BIAS = (1.0, 2.0)
 
 def bbox_rect(image_HW3: np.ndarray, candidates: Candidates, cues: Cues) -> Evidence:
     """Evidence of filled boxes. UsageError without a background class."""
-    boxes = [b for b in boxes_of(candidates) if b.allowed_C.sum() == 1]
-    full = [np.ones(candidates.index_HW[b.window].shape, bool) for b in boxes]
-    return as_evidence(candidates, laid_down(candidates, boxes, full, cues.ground("bbox_rect")))
+    return filled_boxes(candidates, cues.ground("bbox_rect"))
 
 
 def bbox_seg(image_HW3: np.ndarray, candidates: Candidates, cues: Cues) -> Evidence:
     """Evidence of the CRF from the boxes' middles. UsageError without a background class."""
     label_HW = np.where(candidates.labels() >= 0, candidates.labels(), -1)
-    for box in boxes_of(candidates):
-        if box.allowed_C.sum() == 1:
-            label_HW[box.window] = -1
-            label_HW[inner_window(box.window, CENTRE)] = box.allowed_C.argmax()
+    for box in clear_boxes(candidates):
+        label_HW[box.window] = -1
+        label_HW[inner_window(box.window, CENTRE)] = box.allowed_C.argmax()
     cues.ground("bbox_seg")
     return dense_crf(image_HW3, candidates, as_evidence(candidates, label_HW), CRF)
 
@@ -115,5 +111,5 @@ def adapted(
 def _said(candidates: Candidates, scores_CHW: np.ndarray) -> Evidence:
     allowed_CHW = candidates.allowed()
     return Evidence(
-        np.where(allowed_CHW, scores_CHW, np.float32(-np.inf)), (candidates.index_HW != 0).astype(np.float32)
+        np.where(allowed_CHW, scores_CHW, np.float32(-np.inf)), (candidates.index_HW != VOID_ROW).astype(np.float32)
     )

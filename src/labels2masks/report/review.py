@@ -35,8 +35,9 @@ from ..prediction.views import shrinking
 from ..progress import track
 from ..run import Run
 from ..training.folder import held
-from ..training.held_out import HeldOut, candidates_at, predict_held_out
+from ..training.held_out import HeldOut, predict_held_out
 from ..training.plan import read_plan
+from ..training.ridge import candidates_at
 from .doubt_rows import Found, rows
 from .review_page import review_page
 

@@ -25,9 +25,6 @@ from ..files import write_atomically
 from ..formats.dataset import Dataset, Photo
 from ..formats.image import read_image
 from ..formats.splitting import folds
-from ..labels import Candidates, Mask, rasterise
-from ..labels.geometry import moved
-from ..labels.rasterise import check_size
 from ..prediction.model import FILE, load_model
 from ..prediction.sliding import softmax
 from ..prediction.views import resized, scores_on_grid, shrinking
@@ -35,7 +32,7 @@ from ..progress import duration, track
 from ..run import Run
 from .kept_predictions import KeptPredictions
 from .plan import Plan, fingerprint
-from .ridge import CELLS, FrozenFeatures, Sums, probabilities, targets
+from .ridge import CELLS, FrozenFeatures, Sums, candidates_at, probabilities, targets
 from .start import is_run
 from .train import trained_without
 
@@ -243,19 +240,6 @@ def _summed(features: FrozenFeatures, photos: Iterable[Photo], plan: Plan) -> Su
         weight_P = (weight_P * (targets_PC @ seldom_C)).astype(np.float32)
         made.add(features(small_HW3).reshape(-1, features.count), targets_PC, weight_P)
     return made
-
-
-def candidates_at(photo: Photo, size: tuple[int, ...], wanted: tuple[int, ...]) -> Candidates:
-    """What the labels leave possible, at another size than the photo's. Raises DataError."""
-    labels = photo.labels_loaded()
-    for label in labels:
-        if isinstance(label, Mask) and label.ids_HW is not None:
-            check_size(label, size)
-    height, width = wanted
-    if tuple(size) != (height, width):
-        scale_y, scale_x = height / size[0], width / size[1]
-        labels = moved(labels, np.array([[scale_x, 0, 0], [0, scale_y, 0]], np.float64), height, width)
-    return rasterise(labels, photo.vocabulary, height, width)
 
 
 def _shrunk(image_HW3: np.ndarray, longest: int = LOOKED_AT) -> np.ndarray:

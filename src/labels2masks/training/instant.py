@@ -21,14 +21,13 @@ from ..classes import Classes
 from ..errors import DataError, UsageError
 from ..formats.dataset import Photo
 from ..formats.image import read_image
-from ..labels import INK, Candidates, rasterise
-from ..labels.geometry import moved
+from ..labels import INK, VOID_ROW, Candidates
 from ..networks.linear import Linear
-from ..prediction.views import resized
+from ..prediction.views import resized, shrinking
 from ..progress import track
 from .loop import History
 from .plan import Plan
-from .ridge import TEMPERATURE, FrozenFeatures, Sums, shares_of_rows, targets
+from .ridge import TEMPERATURE, FrozenFeatures, Sums, candidates_at, shares_of_rows, targets
 
 BEST = 0.98
 """Quantile of a photo's cells at which a class that is there shows what it can score."""
@@ -109,20 +108,14 @@ def _small(photo: Photo, size: int | None) -> tuple[np.ndarray, Candidates]:
     """The photo and its candidates at the run's working size. Raises DataError."""
     image_HW3 = read_image(photo.image, photo.levels)
     height, width = image_HW3.shape[:2]
-    zoom = min(1.0, size / max(height, width)) if size else 1.0
-    if zoom == 1.0:
-        return image_HW3, photo.candidates(height, width)
-    h, w = max(1, round(height * zoom)), max(1, round(width * zoom))
-    matrix_23 = np.array([[w / width, 0, 0], [0, h / height, 0]])
-    photo.candidates(height, width)  # labels that do not fit the photo are refused at its own size
-    labels = moved(photo.labels_loaded(), matrix_23, h, w)
-    return resized(image_HW3, h, w), rasterise(labels, photo.vocabulary, h, w)
+    small_HW3 = resized(image_HW3, *shrinking(height, width, size))
+    return small_HW3, candidates_at(photo, (height, width), small_HW3.shape[:2])
 
 
 def _of_source(candidates: Candidates, of_ink: bool) -> Candidates:
     """What ink says alone, or all the rest; the other pixels are void."""
     wanted_K = (candidates.source_K == INK) == of_ink
-    return candidates.mapped(lambda index_HW: np.where(wanted_K[index_HW], index_HW, 0))
+    return candidates.mapped(lambda index_HW: np.where(wanted_K[index_HW], index_HW, VOID_ROW))
 
 
 def _joined(regions: Sums, ink: Sums) -> Sums:

@@ -17,8 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..formats.dataset import Photo
 from ..grid import Grid
-from ..labels import Candidates
+from ..labels import Candidates, Mask, rasterise
+from ..labels.geometry import moved
+from ..labels.rasterise import check_size
 from ..prediction.sliding import softmax
 from ..prediction.views import resampled
 
@@ -46,6 +49,19 @@ class FrozenFeatures:
             maps = [m[0].numpy() for m in self.encoder(image_13HW)]
         found = [resampled(maps[i], self.encoder.grids[i], CELLS, h, w) for i in self.levels]
         return np.moveaxis(np.concatenate([*found, np.ones((1, h, w), np.float32)]), 0, -1).astype(np.float32)
+
+
+def candidates_at(photo: Photo, size: tuple[int, ...], wanted: tuple[int, ...]) -> Candidates:
+    """What the labels leave possible, at another size than the photo's. Raises DataError."""
+    labels = photo.labels_loaded()
+    for label in labels:
+        if isinstance(label, Mask) and label.ids_HW is not None:
+            check_size(label, size)
+    height, width = wanted
+    if tuple(size) != (height, width):
+        scale_y, scale_x = height / size[0], width / size[1]
+        labels = moved(labels, np.array([[scale_x, 0, 0], [0, scale_y, 0]], np.float64), height, width)
+    return rasterise(labels, photo.vocabulary, height, width)
 
 
 def cells(height: int, width: int) -> tuple[int, int]:
