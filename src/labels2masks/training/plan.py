@@ -25,6 +25,7 @@ from ..formats.splitting import folds, make_split
 from ..labels import Boxes, Mask, kind_name, labelling_seconds, rasterise
 from ..losses.class_weights import median_frequency
 from .settings import Settings
+from .teacher import check_teacher
 
 LOOKED_AT = 2000
 """Photos whose labels are read to make the plan; a larger set is sampled."""
@@ -36,7 +37,7 @@ SMALLEST_SIDE = 16
 class Plan(BaseModel):
     """The run, decided. `settings` has no None left but `epochs`, `minutes` and `size`.
 
-    train, val: photo names. fold_names: the photos of each fold where a small set is scored by folds.
+    train, val: photo names. unlabelled: photos without a label that take part too (see `Loss.consistency`). fold_names: the photos of each fold where a small set is scored by folds.
     class_weights: one for each class. rarity: file id -> pull on crops.
     files: photo name -> fingerprint (size and hash of the first 64 KiB).
     """
@@ -64,6 +65,7 @@ class Plan(BaseModel):
     notes: list[str]
     files: dict[str, str]
     versions: dict[str, str]
+    unlabelled: list[str] = []
 
     @property
     def class_list(self) -> Classes:
@@ -95,8 +97,10 @@ def make_plan(
         and with the smaller ones from before the run settles.
     Raises UsageError for unknown splits, DataError where there is nothing to learn from.
     """
-    train_names, val_names, origin = _splits(data, train, val or "auto", group_by, settings.seed)
+    check_teacher(settings)
+    train_names, val_names, origin = split_names(data, train, val or "auto", group_by, settings.seed)
     photos = [p for p in data.subset(train_names) if p.labels]
+    unlabelled = [p for p in data.subset(train_names) if not p.labels] if settings.loss.consistency > 0 else []
     if not photos:
         raise DataError(
             f"{data.root}: none of the {len(train_names)} training photos has a label; "
@@ -129,7 +133,8 @@ def make_plan(
     mean_seconds = (1 - settle) * early_seconds + settle * seconds if settle else seconds
     trainings = 1 + len(fold_names)
     assert settings.batch
-    by_epochs = (60 if settings.epochs is None else settings.epochs) * len(photos) / settings.batch
+    a_pass = len(photos) + min(len(unlabelled), len(photos))  # samples, see `batches.Stream`
+    by_epochs = (60 if settings.epochs is None else settings.epochs) * a_pass / settings.batch
     minutes = settings.minutes
     if minutes is None and settings.epochs is None and not torch.cuda.is_available():
         minutes = 30.0
@@ -163,8 +168,9 @@ def make_plan(
         seconds_per_early_step=round(early_seconds, 4),
         expected_minutes=round(steps * mean_seconds * trainings / 60 / 0.9, 1),
         notes=notes,
-        files={p.name: fingerprint(p.image) for p in photos},
+        files={p.name: fingerprint(p.image) for p in [*photos, *unlabelled]},
         versions={"torch": torch.__version__, "numpy": np.__version__, "opencv": cv2.__version__},
+        unlabelled=[p.name for p in unlabelled],
     )
     return plan, seen.unreadable
 
@@ -176,13 +182,16 @@ def describe(plan: Plan) -> str:
         f"{n} {100 * share:.1f}%" for n, share in zip(plan.class_list.names, plan.class_shares, strict=True)
     )
     kinds = ", ".join(f"{count} with {kind}" for kind, count in sorted(plan.kinds.items()))
-    passes = plan.steps * (s.batch or 1) / len(plan.train)
+    passes = plan.steps * (s.batch or 1) / (len(plan.train) + min(len(plan.unlabelled), len(plan.train)))
     way = (
         f"{plan.steps} steps of {s.batch} crops ({passes:.1f} passes), {s.optimiser.name} {s.optimiser.rate:g} "
         f"{s.optimiser.schedule}, {s.precision}, {s.memory_format}, {s.threads} threads"
     )
     lines = [
         f"data      {len(plan.train)} training photos ({kinds}), {len(plan.val)} for validation: {plan.split_origin}",
+        f"          and {len(plan.unlabelled)} photos without a label, about which the teacher is asked"
+        if plan.unlabelled
+        else "",
         f"labels    about {plan.labelling_seconds / 3600:.1f} hours of a person's time",
         f"classes   {shares}",
         f"network   {s.network}" + (f" on {s.encoder}, weights {s.weights}" if s.encoder else ""),
@@ -213,7 +222,9 @@ def read_plan(path: Path) -> Plan:
 def changed_photos(data: Dataset, plan: Plan) -> list[Photo]:
     """The training photos whose files are gone or are not those that the plan was made with."""
     return [
-        p for p in data.subset(plan.train) if not p.image.is_file() or fingerprint(p.image) != plan.files.get(p.name)
+        p
+        for p in data.subset([*plan.train, *plan.unlabelled])
+        if not p.image.is_file() or fingerprint(p.image) != plan.files.get(p.name)
     ]
 
 
@@ -240,10 +251,13 @@ def available_cores() -> int:
 FOLDS = "folds"
 
 
-def _splits(
+def split_names(
     data: Dataset, train: str | None, val: str, group_by: str | None, seed: int
 ) -> tuple[list[str], list[str], str]:
-    """(training names, validation names, where they come from; `FOLDS` where folds shall give the score)."""
+    """(training names, validation names, where they come from; `FOLDS` where folds shall give the score).
+
+    The same for the same data: who narrows labels before a run must not learn from what the run is scored on.
+    """
     if val not in ("auto", "none"):
         val_names = [p.name for p in data.split(val)]
         train_names = (
@@ -261,12 +275,13 @@ def _splits(
         names = [p.name for p in train_data if p.name not in taken]
         return names, list(data.splits["val"]), "split 'val' of the data set"
     labelled = [p.name for p in train_data if p.labels]
+    unlabelled = [p.name for p in train_data if not p.labels]
     if not any(p.has_mask for p in train_data):
-        return labelled, [], "none: no photo has a mask to score by"
+        return labelled + unlabelled, [], "none: no photo has a mask to score by"
     if len(labelled) < 60:
-        return labelled, [], FOLDS
+        return labelled + unlabelled, [], FOLDS
     kept, aside = make_split(train_data.subset(labelled), 0.2, seed, group_by)
-    return list(kept), list(aside), "a fifth set aside, stratified by class, near duplicates kept together (split.json)"
+    return [*kept, *unlabelled], list(aside), "a fifth set aside, stratified by class, near duplicates kept together (split.json)"
 
 
 class _Seen:
