@@ -91,6 +91,18 @@ def test_what_is_undecided_stays_so_on_the_disk(tmp_path):
     assert np.array_equal(plain_HW == 255, candidates.labels() < 0)
 
 
+def test_chosen_classes_are_narrowed_in_the_ids_of_the_file(data, tmp_path):
+    l2m.masks(l2m.open(data, classes=["disc"], others="background"), tmp_path / "out", recipe="boxes-grabcut")
+    again = l2m.open(tmp_path / "out")
+    assert again.classes.names == ("background", "disc")
+    boxed = next(p for p in again if p.name == "boxed")
+    labels_HW = boxed.candidates(H, W).labels()
+    assert ((labels_HW == 1) == (truth() == CLASSES.index("disc")))[labels_HW >= 0].mean() > 0.85
+    assert set(np.unique(np.asarray(Image.open(tmp_path / "out" / "masks" / "boxed.png")))) <= {0, 1, 255}
+    with pytest.raises(UsageError, match="'thing'.*l2m convert first"):
+        l2m.masks(l2m.open(data, merge={"thing": ["disc", "bar"]}), tmp_path / "merged")
+
+
 def test_wrong_words_are_refused(data, tmp_path):
     with pytest.raises(UsageError, match="did you mean 'boxes-sdi'"):
         l2m.masks(data, tmp_path / "out", recipe="boxes-sid")

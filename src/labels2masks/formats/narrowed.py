@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError
+from ..classes import Vocabulary
+from ..errors import DataError, UsageError
 from ..labels import VOID_ROW, Candidates, Mask
 from . import jsonl
 from .dataset import Dataset, Photo
@@ -25,11 +26,11 @@ from .jsonl import write_mask
 
 
 def write_narrowed(photo: Photo, candidates: Candidates, folder: Path) -> Mask:
-    """Both pictures of one photo; returns the label that stands for them. The photo's classes must be its labels' own.
+    """Both pictures of one photo, in the ids of its labels; returns the label that stands for them.
 
-    Raises DataError where more sets are left than a picture of 16 bits has ids.
+    Raises DataError where more sets are left than a picture of 16 bits has ids, UsageError as `written_as` does.
     """
-    classes = photo.vocabulary.source
+    classes, names = photo.vocabulary.source, written_as(photo.vocabulary)
     free = iter(i for i in range(65536) if i not in classes.file_ids and i not in classes.void_ids)
     id_K = np.full(len(candidates.sets_KC), classes.void_id)
     mask_K = id_K.copy()
@@ -40,19 +41,34 @@ def write_narrowed(photo: Photo, candidates: Candidates, folder: Path) -> Mask:
         set_C = candidates.sets_KC[k]
         members = np.flatnonzero(set_C)
         if len(members) == 1:
-            id_K[k] = mask_K[k] = classes.file_ids[members[0]]
+            id_K[k] = mask_K[k] = classes.file_ids[classes.index(names[members[0]])]
             continue
         if set_C.tobytes() not in known:
             file_id = next(free, None)
             if file_id is None:
                 raise DataError(f"photo {photo.name!r}: more sets of classes than ids in a mask of 16 bits")
             known[set_C.tobytes()] = file_id
-            sets[file_id] = frozenset(classes.names[c] for c in members)
+            sets[file_id] = frozenset(names[c] for c in members)
         id_K[k] = known[set_C.tobytes()]
     write_mask(folder / "masks" / f"{photo.name}.png", mask_K[candidates.index_HW], classes)
     path = folder / "candidates" / f"{photo.name}.png"
     write_mask(path, id_K[candidates.index_HW], classes)
     return Mask(path, seconds=0.0, sets=sets)
+
+
+def written_as(vocabulary: Vocabulary) -> list[str]:
+    """For each class that photos are read in, the name of it that their labels have and that means nothing else.
+
+    Raises UsageError for a class without one: a merged class, whose pixels no single id of the file stands for.
+    """
+    names = []
+    for name in vocabulary.target.names:
+        if name not in vocabulary.source.names or vocabulary.meaning(name) != {name}:
+            raise UsageError(
+                f"no id of the label files stands for class {name!r} (classes were merged or joined): l2m convert first"
+            )
+        names.append(name)
+    return names
 
 
 def write_set(data: Dataset, found: Mapping[str, Mask], folder: Path) -> Path:

@@ -30,9 +30,8 @@ from ..errors import DataError, UsageError
 from ..files import write_atomically
 from ..formats.dataset import Dataset, Photo
 from ..formats.image import read_image
-from ..formats.narrowed import write_narrowed, write_set
+from ..formats.narrowed import write_narrowed, write_set, written_as
 from ..formats.open import open_dataset
-from ..formats.written import same_source
 from ..labels import Mask
 from ..narrowing import STEPS, Cues, Threshold, map_cues
 from ..narrowing.chain import narrowed
@@ -66,10 +65,11 @@ def masks(
 
     Returns {"out", "labels" (the file to train on), "photos", "narrowed", "chains" (in words), "decided_before",
     "decided_after" (share of the pixels that have one candidate), "images_per_second", "skipped"}.
-    Raises UsageError for unknown names, for classes that were chosen or merged, and for a missing cue.
+    Raises UsageError for unknown names, for merged classes, and for a missing cue.
     """
     data = data if isinstance(data, Dataset) else open_dataset(data)
-    same_source(data, "masks")
+    for vocabulary in {id(p.vocabulary): p.vocabulary for p in data.photos}.values():
+        written_as(vocabulary)
     folder = Path(out)
     if (folder / SUMMARY).exists():
         raise UsageError(f"{folder} holds masks already: name another folder, or remove it first")
