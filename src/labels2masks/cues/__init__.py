@@ -9,6 +9,7 @@ CUES = {
     "threshold": ("cues.threshold:threshold_saliency", "Otsu 1979 and others", "nothing"),
     "spectral_residual": ("cues.saliency:spectral_residual", "Hou and Zhang 2007", "nothing"),
     "boundary_connectivity": ("cues.saliency:boundary_connectivity", "Zhu et al. 2014", "nothing"),
+    "minimum_barrier": ("cues.saliency:minimum_barrier", "Strand et al. 2013", "nothing"),
     "slic": ("cues.superpixels:slic", "Achanta et al. 2012", "nothing"),
     "felzenszwalb": ("cues.superpixels:felzenszwalb", "Felzenszwalb and Huttenlocher 2004", "nothing"),
     "selective_search": ("cues.proposals:selective_search", "Uijlings et al. 2013", "nothing"),

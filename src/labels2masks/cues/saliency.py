@@ -2,8 +2,9 @@
 
     spectral_residual       Hou and Zhang 2007, "Saliency Detection: A Spectral Residual Approach"
     boundary_connectivity   Zhu et al. 2014, "Saliency Optimization from Robust Background Detection" (RBD, wCtr*)
+    minimum_barrier         Strand et al. 2013, "The Minimum Barrier Distance"
 
-Legend: H, W = pixels; K = superpixels.
+Legend: H, W = pixels; h, w = pixels of the reduced photo; K = superpixels.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import spsolve
+from skimage.morphology import reconstruction
 
 from ..kernels.superpixels import pool_by_segments
 from ..narrowing.scribblesup import neighbours
@@ -20,6 +22,8 @@ from .superpixels import slic
 
 SIDE = 64
 SUPERPIXELS = 250
+BARRIER_SIDE, BARRIER_STEP = 100, 4
+"""Long side of the reduced photo, and the levels of 256 between the floors that are tried."""
 SIGMA_COLOUR, SIGMA_BOUNDARY, SIGMA_PLACE, SMOOTH = 10.0, 1.0, 0.25, 0.1
 
 
@@ -78,6 +82,44 @@ def boundary_connectivity(image_HW3: np.ndarray) -> np.ndarray:
     saliency_K = spsolve(sparse.csc_array(sparse.diags_array(background_K + object_K) + laplacian), object_K)
     saliency_K = (saliency_K - saliency_K.min()) / max(np.ptp(saliency_K), 1e-9)
     return saliency_K[segments_HW].astype(np.float32)
+
+
+def minimum_barrier(image_HW3: np.ndarray) -> np.ndarray:
+    """float32 HW, 0..1: what barrier parts a pixel from the photo's border, summed over 8-bit Lab, by its maximum.
+
+    On the photo reduced to a long side of at most 100 pixels, to within 4 levels a channel. A photo of one colour is 0
+    everywhere.
+    """
+    height, width = image_HW3.shape[:2]
+    scale = min(BARRIER_SIDE / max(height, width), 1)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    small = cv2.cvtColor(cv2.resize(image_HW3, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2LAB)
+    barrier_hw = sum(barrier(small[..., channel], BARRIER_STEP) for channel in range(3))
+    largest = max(float(np.max(barrier_hw)), 1.0)
+    return cv2.resize((barrier_hw / largest).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def barrier(grey_hw: np.ndarray, step: int = 1) -> np.ndarray:
+    """float64 hw: over all 4-connected paths from the border, the least of (highest minus lowest value on the path).
+
+    Above a floor l, the lowest peak on the way from the border is a reconstruction by erosion of the photo whose pixels
+    below l are walls; the distance is the smallest peak - l. A path's own lowest value is the best floor for it, so all
+    values as floors make it exact. grey_hw: uint8. step: of the floors, in levels; the answer is less than a step too
+    large.
+    """
+    inner = (slice(1, -1), slice(1, -1))
+    border = np.concatenate([grey_hw[0], grey_hw[-1], grey_hw[:, 0], grey_hw[:, -1]])
+    least_hw = np.full(grey_hw.shape, np.inf)
+    for floor in range(int(grey_hw.min()), int(border.max()) + 1, step):
+        terrain_hw = np.where(grey_hw >= floor, grey_hw.astype(float), np.inf)
+        start_hw = terrain_hw.copy()
+        start_hw[inner] = np.inf
+        peak_hw = reconstruction(start_hw, terrain_hw, method="erosion", footprint=CROSS)
+        least_hw = np.minimum(least_hw, peak_hw - floor)
+    return least_hw
+
+
+CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)
 
 
 def _with_border(edges_E2: np.ndarray, on_border: np.ndarray) -> np.ndarray:

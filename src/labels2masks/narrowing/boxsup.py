@@ -2,9 +2,10 @@
 
 The segments keep their shape; what is learnt is which of them are objects. For each box the cost of a segment S is
     E_o + lambda E_r = (1 - IoU(box, hull of S)) + lambda * mean over the photo of -log p(label with S activated)
-lambda = 3, and one of the five smallest is taken at random, which the paper found better than the smallest. Without
-scores (the first round) E_o decides alone. Everything else is background. The alternation with training is the
-recipe's.
+lambda = 3 (the paper sums the regression over pixels beside a mean over segments; here it is a mean), and one of the
+five smallest is taken at random, which the paper found better than the smallest. Without scores (the first round) E_o
+decides alone. Everything else is background, so is what a segment has beyond its box: the label says so. The
+alternation with training is the recipe's.
 
 The regression term compares labelings of the whole photo; they differ in the segment only, so that the mean over the
 photo is, up to a constant, the sum over the segment of log p(background) - log p(class), divided by the photo's pixels.

@@ -1,7 +1,9 @@
 """Seeds from class activation maps: a few pixels of each tagged class that are nearly sure.
 
-Kolesnikov and Lampert 2016 ("Seed, expand and constrain"), Oh et al. 2017: a pixel is a seed of the class whose map,
-divided by its own maximum, is largest there and at least 0.2.
+Oh et al. 2017: a pixel is a seed of the class whose map, divided by its own maximum, is largest there and at least 0.2.
+Kolesnikov and Lampert 2016 ("Seed, expand and constrain") take the same 0.2; where several classes pass they give the
+pixel to the smaller one. Their seeds of background are the tenth of the pixels to which the classifier's gradient is
+smallest; here any saliency serves.
 
 Legend: C = classes; H, W = pixels.
 """
@@ -25,12 +27,13 @@ def cam_seeds(
 
     least: of a class's maximum. background_share: the pixels that are least salient, as far as they are no other
         seed, become seeds of background where there are saliency and a background class; 0 = none.
+        Those equally dull count too, but a map that is the same everywhere says nothing.
     Raises UsageError without class activation maps.
     """
     label_HW = seeds(candidates, cues, "cam_seeds", image_HW3, least)
     if background_share > 0 and cues.background is not None and cues.saliency_HW is not None:
         saliency_HW = cues.need("saliency_HW", "cam_seeds", image_HW3)
-        dull_HW = saliency_HW <= np.quantile(saliency_HW, background_share)
+        dull_HW = (saliency_HW <= np.quantile(saliency_HW, background_share)) & (saliency_HW < saliency_HW.max())
         label_HW = np.where(dull_HW & (label_HW < 0), np.int32(cues.background), label_HW)
     return as_evidence(candidates, label_HW)
 

@@ -1,7 +1,7 @@
 """The Guide Labeller: seeds say which class, saliency says how far (Oh et al. 2017, "Exploiting Saliency for Object
 Segmentation from Image Level Labels", section 5; G2 as in the authors' released code).
 
-    G0   every salient pixel takes one class of the photo's tags, drawn at random for each salient component
+    G0   all that is salient takes one class of the photo's tags, drawn at random
     G1   a salient component takes the class of the seeds in it; without seeds, one of the tags at random
     G2   the exact rule below
 
@@ -36,7 +36,7 @@ BLUR, FAINT = 10.0, 1e-3
 
 
 def guide_labeller_g0(image_HW3: np.ndarray, candidates: Candidates, cues: Cues, seed: int = 0) -> Evidence:
-    """Evidence of G0: salient components take one of the tags' classes at random, the rest is background."""
+    """Evidence of G0: what is salient takes one of the tags' classes at random, the rest is background."""
     return _by_chance(image_HW3, candidates, cues, seed, None, "guide_labeller_g0")
 
 
@@ -119,8 +119,10 @@ def _by_chance(
     tags = sorted({c for meant in candidates.facts.present for c in meant if len(meant) == 1} - {background})
     label_HW = np.where(salient_HW, -1, background).astype(np.int32)
     draw = np.random.default_rng(seed)
+    if seeds_HW is None:
+        return as_evidence(candidates, np.where(salient_HW, draw.choice(tags) if tags else -1, label_HW))
     for component_HW in _components(salient_HW, 1):
-        found = seeds_HW[component_HW] if seeds_HW is not None else np.empty(0, int)
+        found = seeds_HW[component_HW]
         found = found[(found >= 0) & (found != background)]
         if found.size:
             label_HW[component_HW] = np.bincount(found).argmax()

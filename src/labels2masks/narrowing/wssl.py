@@ -2,7 +2,7 @@
 for Semantic Image Segmentation", WSSL).
 
     Bbox-Rect   boxes filled, smaller ones on top
-    Bbox-Seg    the middle 20 % of each box is object, outside is background, a dense CRF decides the rest
+    Bbox-Seg    the middle 20 % of each box is held to be object, outside to be background, a dense CRF decides the rest
     EM-Fixed    the network's scores, raised by a constant for background and for the present classes
     EM-Adapt    raised by what it takes for each to win a wanted portion of the pixels
 
@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import UsageError
 from ..kernels.dense_crf import CRFParameters
 from ..labels import VOID_ROW, Candidates
 from .cues import Cues
-from .decide import Evidence
+from .decide import ArgMax, Evidence, decide
 from .dense_crf import dense_crf
 from .objects import as_evidence, clear_boxes, filled_boxes
 from .simple_does_it import inner_window
@@ -44,7 +43,9 @@ def bbox_seg(image_HW3: np.ndarray, candidates: Candidates, cues: Cues) -> Evide
         label_HW[box.window] = -1
         label_HW[inner_window(box.window, CENTRE)] = box.allowed_C.argmax()
     cues.ground("bbox_seg")
-    return dense_crf(image_HW3, candidates, as_evidence(candidates, label_HW), CRF)
+    # Decided beforehand: a middle that is merely likely is voted down by a background of like colour.
+    held = decide(candidates, as_evidence(candidates, label_HW), ArgMax())
+    return dense_crf(image_HW3, held, Evidence.none(held), CRF)
 
 
 def em_fixed(
@@ -84,11 +85,10 @@ def adapted(
 
     Absent classes fall below the lowest present score. Then, `rounds` times, background first and the present classes
     in random order: the class gets the constant with which it wins its portion of the pixels, if it won fewer.
-    present: indices without background. portions: of background, and of each present class; UsageError where they
-        exceed 1 together.
+    present: indices without background. portions: of background, and of each present class; those of a photo of so many
+        classes that they exceed 1 together shrink alike, so that all can be had at once (the release takes turns).
     """
-    if portions[0] + portions[1] * len(present) > 1 + 1e-9 and len(present) * portions[1] > 1:
-        raise UsageError(f"{len(present)} classes can not have {portions[1]:g} of the photo each")
+    fit = min(1 / (portions[0] + portions[1] * len(present)), 1.0)
     raised_CHW = scores_CHW.astype(np.float32)
     kept = [background, *present]
     absent = [c for c in range(len(raised_CHW)) if c not in kept]
@@ -97,7 +97,7 @@ def adapted(
     draw = np.random.default_rng(seed)
     for _ in range(rounds):
         for of_class in (background, *draw.permutation(present).tolist()):
-            portion = portions[0] if of_class == background else portions[1]
+            portion = fit * (portions[0] if of_class == background else portions[1])
             others = [c for c in range(len(raised_CHW)) if c != of_class]
             lacking_HW = raised_CHW[others].max(axis=0) - raised_CHW[of_class]
             wanted = int(np.ceil(portion * lacking_HW.size))
