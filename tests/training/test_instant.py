@@ -7,6 +7,7 @@ from conftest import write_tiny_dataset
 
 import labels2masks as l2m
 from labels2masks.classes import Classes, Vocabulary
+from labels2masks.cues.features import CELLS, FrozenFeatures
 from labels2masks.errors import DataError, UsageError
 from labels2masks.formats.dataset import Dataset, Photo
 from labels2masks.labels import AreaShares, Box, Boxes, Points, Tags
@@ -14,7 +15,7 @@ from labels2masks.labels.kinds import Point
 from labels2masks.networks.linear import Linear
 from labels2masks.prediction.views import resampled
 from labels2masks.training.instant import _fill
-from labels2masks.training.ridge import CELLS, TEMPERATURE, FrozenFeatures
+from labels2masks.training.ridge import TEMPERATURE
 
 
 def run(data, out, **options):

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..cues.features import CELLS, FrozenFeatures
 from ..encoders import build_encoder
 from ..errors import DataError, UsageError
 from ..files import write_atomically
@@ -32,7 +33,7 @@ from ..progress import duration, track
 from ..run import Run
 from .kept_predictions import KeptPredictions
 from .plan import Plan, fingerprint
-from .ridge import CELLS, FrozenFeatures, Sums, candidates_at, probabilities, targets
+from .ridge import Sums, candidates_at, probabilities, targets
 from .start import is_run
 from .train import trained_without
 

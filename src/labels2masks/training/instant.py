@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from ..classes import Classes
+from ..cues.features import FrozenFeatures
 from ..errors import DataError, UsageError
 from ..formats.dataset import Photo
 from ..formats.image import read_image
@@ -27,7 +28,7 @@ from ..prediction.views import resized, shrinking
 from ..progress import track
 from .loop import History
 from .plan import Plan
-from .ridge import TEMPERATURE, FrozenFeatures, Sums, candidates_at, shares_of_rows, targets
+from .ridge import TEMPERATURE, Sums, candidates_at, shares_of_rows, targets
 
 BEST = 0.98
 """Quantile of a photo's cells at which a class that is there shows what it can score."""

@@ -14,41 +14,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import nn
 
+from ..cues.features import STRIDE, cells
 from ..formats.dataset import Photo
-from ..grid import Grid
 from ..labels import Candidates, Mask, rasterise
 from ..labels.geometry import moved
 from ..labels.rasterise import check_size
 from ..prediction.sliding import softmax
-from ..prediction.views import resampled
 
-STRIDE = 8
-CELLS = Grid(STRIDE, STRIDE, STRIDE / 2, STRIDE / 2)
 SHRINKAGE = 0.01
 """Of each feature's own second moment: the penalty does not depend on a feature's scale."""
 TEMPERATURE = 0.15
 """What makes probabilities of estimates between 0 and 1; of five values the likeliest on photos left out, for
 VOC animals and MSRC alike."""
-
-
-class FrozenFeatures:
-    """features(image_HW3 uint8 RGB) -> float32 h x w x D; the last feature is the constant 1."""
-
-    def __init__(self, encoder: nn.Module):
-        self.encoder = encoder.eval()
-        self.levels = [i for i, g in enumerate(self.encoder.grids) if g.stride_y >= 4]
-        self.count = 1 + sum(self.encoder.channels[i] for i in self.levels)
-
-    def __call__(self, image_HW3: np.ndarray) -> np.ndarray:
-        h, w = cells(*image_HW3.shape[:2])
-        with torch.inference_mode():
-            image_13HW = torch.from_numpy(image_HW3.copy()).permute(2, 0, 1)[None].float()
-            maps = [m[0].numpy() for m in self.encoder(image_13HW)]
-        found = [resampled(maps[i], self.encoder.grids[i], CELLS, h, w) for i in self.levels]
-        return np.moveaxis(np.concatenate([*found, np.ones((1, h, w), np.float32)]), 0, -1).astype(np.float32)
 
 
 def candidates_at(photo: Photo, size: tuple[int, ...], wanted: tuple[int, ...]) -> Candidates:
@@ -62,11 +40,6 @@ def candidates_at(photo: Photo, size: tuple[int, ...], wanted: tuple[int, ...]) 
         scale_y, scale_x = height / size[0], width / size[1]
         labels = moved(labels, np.array([[scale_x, 0, 0], [0, scale_y, 0]], np.float64), height, width)
     return rasterise(labels, photo.vocabulary, height, width)
-
-
-def cells(height: int, width: int) -> tuple[int, int]:
-    """(h, w): cells that cover the photo."""
-    return -(-height // STRIDE), -(-width // STRIDE)
 
 
 def shares_of_rows(candidates: Candidates) -> np.ndarray:
@@ -129,5 +102,5 @@ class Sums:
 
 
 def probabilities(features_hwD: np.ndarray, weights_DC: np.ndarray) -> np.ndarray:
-    """float32 Chw on the grid `CELLS`."""
+    """float32 Chw on the grid `cues.features.CELLS`."""
     return softmax(np.moveaxis(features_hwD @ weights_DC, -1, 0) / TEMPERATURE)
