@@ -41,6 +41,8 @@ class Batch:
     weak_N: bool, images that have image-level facts and no mask: the presence term is theirs.
     facts: what is known of each image as a whole, or of its crop.
     border_NHW: float32, added to the weight of a mask's pixel (see `border_weights`); None = nothing.
+    objectness_NHW: float32, 0..1, how likely a pixel shows an object, of whatever class; None = nobody asks.
+    background: the class that is what no object is; None = there is none, or nobody asks.
     """
 
     index_NHW: Tensor
@@ -52,6 +54,8 @@ class Batch:
     weak_N: Tensor
     facts: list[Facts]
     border_NHW: Tensor | None = None
+    objectness_NHW: Tensor | None = None
+    background: int | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         return Batch(
@@ -64,13 +68,20 @@ class Batch:
             self.weak_N.to(device),
             self.facts,
             None if self.border_NHW is None else self.border_NHW.to(device),
+            None if self.objectness_NHW is None else self.objectness_NHW.to(device),
+            self.background,
         )
 
 
-def collate(candidates: Sequence[Candidates], borders: Sequence[np.ndarray] = ()) -> Batch:
+def collate(
+    candidates: Sequence[Candidates],
+    borders: Sequence[np.ndarray] = (),
+    objectness: Sequence[np.ndarray] = (),
+    background: int | None = None,
+) -> Batch:
     """Join the tables of N images of equal size into one; the only place where Candidates become tensors.
 
-    borders: float32 HW, one for each image or none at all.
+    borders, objectness: float32 HW, one for each image or none at all. background: see `Batch`.
     """
     rows: dict[tuple[bytes, int, float], int] = {}
     sets, sources, trusts = [], [], []
@@ -105,6 +116,8 @@ def collate(candidates: Sequence[Candidates], borders: Sequence[np.ndarray] = ()
         torch.tensor(weak),
         [c.facts for c in candidates],
         torch.from_numpy(np.stack(borders)) if len(borders) else None,
+        torch.from_numpy(np.stack(objectness)) if len(objectness) else None,
+        background,
     )
 
 

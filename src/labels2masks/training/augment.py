@@ -48,12 +48,16 @@ def settled(augment: Augment) -> Augment:
 
 @dataclass(frozen=True)
 class Crop:
-    """image_HW3: uint8 RGB. candidates: HW. name: the photo's. border_HW: see `losses.Batch`."""
+    """image_HW3: uint8 RGB. candidates: HW. name: the photo's. border_HW: see `losses.Batch`.
+
+    strong_HW3: the image as the network is to see it instead (see `strong`).
+    """
 
     image_HW3: np.ndarray
     candidates: Candidates
     name: str
     border_HW: np.ndarray | None = None
+    strong_HW3: np.ndarray | None = None
 
 
 def training_crop(

@@ -1,7 +1,8 @@
 """Photos -> batches. Which photo is at which step depends on the seed alone; there is no state to save.
 
 The stream of samples is one shuffled pass over the photos after another; step t takes samples
-t * batch ... t * batch + batch - 1 of it, so `--resume` starts the stream at any step.
+t * batch ... t * batch + batch - 1 of it, so `--resume` starts the stream at any step. Photos without a label have a
+stream of their own, of which a batch takes as many as there are for each labelled one, and at most half of the batch.
 """
 
 from __future__ import annotations
@@ -20,16 +21,26 @@ from ..losses.border_weights import borders_of, cell_classes
 from ..prediction.ahead import ahead
 from .augment import Crop, early_crop, settled, training_crop
 from .settings import Augment, Loss
+from .strong import strong_view
 
 
 @dataclass
 class Step:
-    """images_N3HW uint8, labels, the photos' names, and what could not be read: (name, reason)."""
+    """images_N3HW uint8, labels, the photos' names, and what could not be read: (name, reason).
+
+    strong_N3HW: what the network is to see instead, where a teacher looks at images_N3HW.
+    """
 
     images_N3HW: torch.Tensor
     labels: Batch
     names: list[str]
     skipped: list[tuple[str, str]]
+    strong_N3HW: torch.Tensor | None = None
+
+    @property
+    def shown_N3HW(self) -> torch.Tensor:
+        """What the network sees."""
+        return self.images_N3HW if self.strong_N3HW is None else self.strong_N3HW
 
 
 Key = tuple[int, int, bool]
@@ -39,7 +50,8 @@ Key = tuple[int, int, bool]
 class Crops:
     """Item (epoch, index, settled): the crop of that photo in that pass. An unreadable photo gives way to another.
 
-    loss: says whether crops come with border weights. Raises UsageError for `cells` that are no class.
+    loss: says whether crops come with border weights, and those with undecided pixels with a strong view. Raises
+        UsageError for `cells` that are no class.
     """
 
     def __init__(
@@ -53,8 +65,8 @@ class Crops:
         loss: Loss | None = None,
     ):
         self.photos, self.size, self.rarity, self.seed = list(photos), size, rarity, seed
-        self.loss = loss if loss and loss.border > 0 else None
-        self.cells = cell_classes(photos[0].vocabulary.target, self.loss.cells) if self.loss else []
+        self.loss = loss or Loss()
+        self.cells = cell_classes(photos[0].vocabulary.target, self.loss.cells) if self.loss.border > 0 else []
         self.shown = {False: (augment, early_crop(crop)), True: (settled(augment), crop)}
         if augment.settle == 0:
             self.shown = {False: (augment, crop)}
@@ -74,10 +86,12 @@ class Crops:
             except DataError as error:
                 skipped.append((photo.name, str(error)))
                 continue
-            if self.loss:
+            if self.loss.border > 0:
                 labels_HW = crop.candidates.labels()
                 border_HW = borders_of(labels_HW, self.cells, self.loss.border, self.loss.sigma)
                 crop = replace(crop, border_HW=border_HW)
+            if self.loss.consistency > 0 and crop.candidates.decided() < 1:
+                crop = replace(crop, strong_HW3=strong_view(crop.image_HW3, draw))
             return crop, skipped
         raise DataError(f"ten photos in a row could not be read, the last: {skipped[-1][1]}")
 
@@ -85,6 +99,7 @@ class Crops:
 class Stream:
     """The keys of steps `start` .. `stop` - 1, this process's share of each batch.
 
+    photos: those with labels, the first of all. unlabelled: those without, which follow them.
     settles: the step from which on the run has settled; None = it never does.
     """
 
@@ -98,23 +113,41 @@ class Stream:
         settles: int | None = None,
         process: int = 0,
         processes: int = 1,
+        unlabelled: int = 0,
     ):
         self.photos, self.batch, self.start, self.stop, self.seed = photos, batch, start, stop, seed
         self.settles, self.process, self.processes = stop if settles is None else settles, process, processes
+        self.unlabelled = unlabelled
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order: dict[int, np.ndarray] = {}
+        labelled, others = _Passes(self.photos, [self.seed]), _Passes(self.unlabelled, [self.seed, 1])
         for step in range(self.start, self.stop):
-            keys = []
-            for position in range(step * self.batch, (step + 1) * self.batch):
-                epoch, place = divmod(position, self.photos)
-                if epoch not in order:
-                    order = {epoch: np.random.default_rng([self.seed, epoch]).permutation(self.photos)}
-                keys.append((epoch, int(order[epoch][place]), step >= self.settles))
+            first, last = step * self.batch, (step + 1) * self.batch
+            before, after = self._unlabelled_of(first), self._unlabelled_of(last)
+            drawn = [labelled[p] for p in range(first - before, last - after)]
+            drawn += [(epoch, self.photos + index) for epoch, index in (others[p] for p in range(before, after))]
+            keys = [(epoch, index, step >= self.settles) for epoch, index in drawn]
             yield keys[self.process :: self.processes]
+
+    def _unlabelled_of(self, samples: int) -> int:
+        """How many of the first samples have no label."""
+        return samples * min(self.unlabelled, self.photos) // (min(self.unlabelled, self.photos) + self.photos)
+
+
+class _Passes:
+    """Item p: (pass, photo) of sample p of shuffled passes over `photos` photos; the last pass is kept."""
+
+    def __init__(self, photos: int, seed: list[int]):
+        self.photos, self.seed, self.epoch, self.order = photos, seed, -1, np.zeros(0, int)
+
+    def __getitem__(self, position: int) -> tuple[int, int]:
+        epoch, place = divmod(position, self.photos)
+        if epoch != self.epoch:
+            self.epoch, self.order = epoch, np.random.default_rng([*self.seed, epoch]).permutation(self.photos)
+        return epoch, int(self.order[place])
 
 
 def loader(crops: Crops, stream: Stream, workers: int) -> Iterator[Step]:
@@ -136,9 +169,13 @@ def _joined(items: Sequence[tuple[Crop, list[tuple[str, str]]]]) -> Step:
     crops = [c for c, _ in items]
     # Stacked by numpy: a torch operation in a worker thread would start a team of threads of its own.
     images_NHW3 = np.stack([c.image_HW3 for c in crops])
+    strong_NHW3 = None
+    if any(c.strong_HW3 is not None for c in crops):
+        strong_NHW3 = np.stack([c.image_HW3 if c.strong_HW3 is None else c.strong_HW3 for c in crops])
     return Step(
         torch.from_numpy(images_NHW3).permute(0, 3, 1, 2),
         collate([c.candidates for c in crops], [c.border_HW for c in crops if c.border_HW is not None]),
         [c.name for c in crops],
         [s for _, skipped in items for s in skipped],
+        None if strong_NHW3 is None else torch.from_numpy(strong_NHW3).permute(0, 3, 1, 2),
     )

@@ -25,7 +25,7 @@ from ..errors import UsageError
 from ..formats.dataset import Photo
 from ..grid import Grid
 from ..kernels.upsample import upsample
-from ..losses import TERMS, Batch, candidate_loss, photo_terms
+from ..losses import TERMS, Batch, candidate_loss, consistency_loss, photo_terms
 from . import processes
 from .batches import Crops, Step, Stream, loader
 from .checkpoint import load_optimiser, newest_checkpoint, optimiser_tensors, save_checkpoint
@@ -35,11 +35,12 @@ from .optimiser import make_optimiser, rate_factor
 from .plan import Plan
 from .settings import Settings
 from .synced import SyncedBatchNorm
+from .teacher import check_teacher, make_teacher, trusted
 
 TOO_MANY = 5
 """Steps in a row with a loss that is not a number before the run stops."""
 
-PARTS = ("mask", "ink", "region", *TERMS)
+PARTS = ("mask", "ink", "region", *TERMS, "consistency")
 """The means that make a loss, in the order in which processes add up their counts."""
 
 
@@ -82,10 +83,12 @@ def fit(
     tell: called after each step with the step's row. say: called with a line worth reading.
     keep: called with the history beside each checkpoint and before a failure.
     Of several processes only the main one validates, writes checkpoints and calls `keep`.
+    Photos without a label take part where `loss.consistency` asks the teacher about them.
     Raises TrainingError after several losses in a row that are not numbers.
     """
     s = plan.settings
     assert s.batch and s.crop and s.threads
+    check_teacher(s)
     torch.set_num_threads(s.threads)
     accelerator = processes.accelerator()
     least, shared = divmod(s.batch, accelerator.num_processes)
@@ -98,7 +101,10 @@ def fit(
     network.to(accelerator.device)
     use_fast_backward(network)
     optimiser = make_optimiser(network, s)
+    teacher = make_teacher(network) if s.loss.consistency > 0 else None
     mean = {name: t.detach().clone() for name, t in network.state_dict().items()} if s.optimiser.ema > 0 else {}
+    if teacher:
+        mean = teacher.state_dict()  # the same memory: what the mean becomes, the teacher is
     best: dict[str, Tensor] = {}
     history, start = History(), 0
 
@@ -111,14 +117,22 @@ def fit(
         if tensors:
             network.load_state_dict(_part(tensors, "network."))
             mean = {n: t.to(accelerator.device) for n, t in _part(tensors, "mean.").items()}
+            if teacher:
+                teacher.load_state_dict(mean)
+                mean = teacher.state_dict()
             best = {n: t.to(accelerator.device) for n, t in _part(tensors, "best.").items()}
             load_optimiser(optimiser, tensors)
             history = History(**state["history"])
     trained, optimiser = accelerator.prepare(Heads(network), optimiser)
+    unlabelled = 0
+    if teacher:
+        photos = sorted(photos, key=lambda photo: not photo.labels)
+        unlabelled = sum(not photo.labels for photo in photos)
     crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed, s.loss)
     stop = start if history.stopped_early else plan.steps
     here, everywhere = accelerator.process_index, accelerator.num_processes
-    stream = Stream(len(photos), s.batch, start, stop, s.seed, plan.settles, here, everywhere)
+    labelled = len(photos) - unlabelled
+    stream = Stream(labelled, s.batch, start, stop, s.seed, plan.settles, here, everywhere, unlabelled)
     weights_C = torch.tensor(plan.class_weights, device=accelerator.device)
     if all(w == 1 for w in plan.class_weights):
         weights_C = None  # type: ignore[assignment]
@@ -135,7 +149,8 @@ def fit(
         for group in optimiser.param_groups:
             group["lr"] = group["base"] * rate_factor(step, plan.steps, s)
         buffers = [b.clone() for b in network.buffers()]
-        loss, parts = step_loss(trained, batch, s, weights_C, accelerator.device, accelerator)
+        asked = trusted(step, plan.steps, s.loss.ramp)
+        loss, parts = step_loss(trained, batch, s, weights_C, accelerator.device, accelerator, teacher, asked)
         wrong = "" if _everywhere(torch.isfinite(loss), accelerator) else f"the loss is {loss.item()}"
         if not wrong:
             accelerator.backward(loss)
@@ -212,26 +227,37 @@ def step_loss(
     weights_C: Tensor | None,
     device: torch.device,
     accelerator: Accelerator | None = None,
+    teacher: nn.Module | None = None,
+    asked: float = 1.0,
 ) -> tuple[Tensor, dict[str, float]]:
     """(loss, its parts as numbers): over the network's heads, a sum of means over masks, ink, regions, and photos.
 
     accelerator: where several processes share the batch; None = this process has all of it.
+    teacher: who is asked of undecided pixels, in the crops as they are. asked: factor on the weight of its answers.
     A batch in which no pixel is labelled has the loss 0.
     """
     labels: Batch = batch.labels.to(device)
     images = laid_out(batch.images_N3HW.to(device).float(), s.memory_format)
+    shown = images if batch.strong_N3HW is None else laid_out(batch.strong_N3HW.to(device).float(), s.memory_format)
     height, width = images.shape[2:]
     total, parts = images.new_zeros(()), {}
     processes_here = accelerator.num_processes if accelerator else 1
     synced: AbstractContextManager[object] = SyncedBatchNorm() if processes_here > 1 else nullcontext()
     # torch's own autocast: accelerate fixes one precision a process, and the plan measures both.
     with torch.autocast(device.type, torch.bfloat16, enabled=s.precision == "bfloat16"), synced:
-        scored = heads(images)
+        scored = heads(shown)
+    told_NCHW = None
+    if teacher and batch.strong_N3HW is not None:  # without a strong view nothing is undecided
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=s.precision == "bfloat16"):
+            told_NCHW = upsample(teacher(images).float().contiguous(), teacher.grid, height, width)  # type: ignore[arg-type]
     for head, (head_weight, scores_NChw, grid) in enumerate(scored):
         # Contiguous: of a channels-last map the softmax over classes would transpose the full-size scores.
         scores_NChw = scores_NChw.float().contiguous()
-        means = candidate_loss(upsample(scores_NChw, grid, height, width), labels, weights_C)
+        full_NCHW = upsample(scores_NChw, grid, height, width)
+        means = candidate_loss(full_NCHW, labels, weights_C)
         means |= photo_terms(scores_NChw, grid, images, labels, {term: getattr(s.loss, term) for term in TERMS})
+        if told_NCHW is not None:
+            means["consistency"] = consistency_loss(full_NCHW, told_NCHW, labels, s.loss.sure)
         counts = {name: count.detach() for name, (_, count) in means.items()}
         if accelerator and processes_here > 1:
             # All at once and always: a process without clicks must not miss the meeting about clicks.
@@ -242,7 +268,8 @@ def step_loss(
         for name, (summed, _) in means.items():
             # Every process divides by the count of all, and DDP averages gradients: hence the factor.
             value = summed * processes_here / counts[name].clamp_min(1e-6)
-            total = total + head_weight * getattr(s.loss, name) * value
+            weight = getattr(s.loss, name) * (asked if name == "consistency" else 1.0)
+            total = total + head_weight * weight * value
             if head == 0:
                 parts[name] = float(value.detach())
     return total, parts

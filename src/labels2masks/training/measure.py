@@ -17,6 +17,7 @@ from .memory import MEMORY_FORMATS, lay_out
 from .optimiser import make_optimiser
 from .settings import Settings
 from .start import built
+from .teacher import make_teacher
 
 SECONDS_A_PHOTO = 0.1
 """What a pass of the solver "ridge" takes about, a photo of 500 pixels on two cores."""
@@ -44,7 +45,7 @@ def measure(data: Dataset, settings: Settings, classes: int) -> tuple[Settings, 
     torch.set_num_threads(s.threads)
     machine = processes.accelerator()
     labelled = [p for p in data if p.labels][: 4 * s.batch]
-    crops = Crops(labelled, s.augment, s.crop, s.size, {}, s.seed)
+    crops = Crops(labelled, s.augment, s.crop, s.size, {}, s.seed, s.loss)
 
     def batches(count: int, steps: int, settles: int | None, share: int = 1) -> Iterator[Step]:
         return loader(crops, Stream(len(labelled), count, 0, steps, s.seed, settles, 0, share), s.workers or 0)
@@ -72,10 +73,10 @@ def _step_seconds(
     lay_out(network, s.memory_format)
     use_fast_backward(network)
     optimiser = make_optimiser(network, s)
-    heads = Heads(network).train()
+    heads, teacher = Heads(network).train(), make_teacher(network) if s.loss.consistency > 0 else None
     times, before = [], time.perf_counter()
     for batch in batches:
-        loss, _ = step_loss(heads, batch, s, None, device)
+        loss, _ = step_loss(heads, batch, s, None, device, teacher=teacher)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         optimiser.zero_grad()

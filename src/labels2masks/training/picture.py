@@ -24,7 +24,7 @@ def save_batches(path: Path, steps: Sequence[Step], classes: Classes) -> None:
     rows = []
     for step in steps:
         labels_NHW3 = label_colours(step.labels, classes)
-        images_NHW3 = step.images_N3HW.permute(0, 2, 3, 1).numpy()
+        images_NHW3 = step.shown_N3HW.permute(0, 2, 3, 1).numpy()
         crops = [_shown(x, cv2.INTER_AREA) for x in images_NHW3]
         below = [
             _shown(cv2.addWeighted(image, 0.35, label, 0.65, 0), cv2.INTER_AREA)

@@ -37,7 +37,8 @@ SMALLEST_SIDE = 16
 class Plan(BaseModel):
     """The run, decided. `settings` has no None left but `epochs`, `minutes` and `size`.
 
-    train, val: photo names. unlabelled: photos without a label that take part too (see `Loss.consistency`). fold_names: the photos of each fold where a small set is scored by folds.
+    train, val: photo names. fold_names: the photos of each fold where a small set is scored by folds.
+    unlabelled: photos without a label that take part too (see `settings.Loss`, consistency).
     class_weights: one for each class. rarity: file id -> pull on crops.
     files: photo name -> fingerprint (size and hash of the first 64 KiB).
     """
@@ -281,7 +282,8 @@ def split_names(
     if len(labelled) < 60:
         return labelled + unlabelled, [], FOLDS
     kept, aside = make_split(train_data.subset(labelled), 0.2, seed, group_by)
-    return [*kept, *unlabelled], list(aside), "a fifth set aside, stratified by class, near duplicates kept together (split.json)"
+    origin = "a fifth set aside, stratified by class, near duplicates kept together (split.json)"
+    return [*kept, *unlabelled], list(aside), origin
 
 
 class _Seen:

@@ -68,7 +68,11 @@ class Optimiser(_Strict):
 
 
 class Loss(_Strict):
-    """Weights of the three means and of what is asked of a photo as a whole (see `losses.photo_terms`).
+    """Weights of the three means, and of what else is asked of a photo (see `losses.photo_terms`), 0 = off.
+    consistency: weight of weak-to-strong consistency (1 as in FixMatch and UniMatch). The crops that labels leave
+    undecided, those of photos without any label among them, are shown to the network disturbed, and the running mean of
+    the weights, which sees them as they are, says what it should have said: where the mean is `sure` (FixMatch: 0.95),
+    among the classes that the labels leave possible. ramp: share of the run after which that counts in full.
     class_weights: "auto" weighs by the root of the inverse expected share, within 1 / cap .. cap; "median_frequency" as
     SegNet, without a cap.
     border: what a mask's pixel between two touching cells weighs more, at most (U-Net: 10), 0 = off; it falls with the
@@ -82,6 +86,9 @@ class Loss(_Strict):
     tightness: float = Field(0.0, ge=0)
     shares: float = Field(0.0, ge=0)
     crf: float = Field(0.0, ge=0)
+    consistency: float = Field(0.0, ge=0, allow_inf_nan=False)
+    sure: Share = 0.95
+    ramp: Share = 0.2
     class_weights: Literal["auto", "median_frequency", "none"] = "auto"
     cap: float = 2.0
     border: float = Field(0.0, ge=0, allow_inf_nan=False)

@@ -103,7 +103,7 @@ def train(
         _check_still_the_same(data, made)
         began = time.monotonic()
         scored = _score_by_folds(data, made, folder, say)
-        network, history = _trained(data.subset(made.train).photos, data, made, folder, say)
+        network, history = _trained(data.subset([*made.train, *made.unlabelled]).photos, data, made, folder, say)
         processes.from_main(lambda: _finish(data, made, folder, network, history, scored, began, say))
     return Run(folder)
 
@@ -142,6 +142,8 @@ def _plan(
             say(f"left out: {reason}")
         _leave_out(folder, ({"name": n, "reason": r} for n, r in unreadable))
     split = {"train": made.train, "val": made.val, "folds": made.fold_names, "origin": made.split_origin}
+    if made.unlabelled:
+        split["unlabelled"] = made.unlabelled
     write_json(folder / "split.json", split)
     write_json(own, made.model_dump(mode="json"))
     return made
@@ -180,8 +182,9 @@ def _trained(photos: Sequence[Photo], data: Dataset, plan: Plan, folder: Path, s
         return network, history
     picture = folder / "first_batches.png"
     if main and not picture.exists():
-        crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed)
-        first = Stream(len(photos), s.batch, 0, 2, s.seed, plan.settles)
+        crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed, s.loss)
+        unlabelled = len(plan.unlabelled)
+        first = Stream(len(photos) - unlabelled, s.batch, 0, 2, s.seed, plan.settles, unlabelled=unlabelled)
         save_batches(picture, list(loader(crops, first, 0)), data.classes)
     looked_at = [p for p in data.subset(plan.val) if p.has_mask]
     looked_at = looked_at[:: max(1, len(looked_at) // IN_TRAINING)][:IN_TRAINING]
@@ -298,7 +301,7 @@ def trained_without(aside: Iterable[str], data: Dataset, plan: Plan, place: Path
     if done.exists():
         network, _ = load_network(done)
     else:
-        network, _ = _trained(data.subset(inner.train).photos, data, inner, place, say)
+        network, _ = _trained(data.subset([*inner.train, *inner.unlabelled]).photos, data, inner, place, say)
         processes.from_main(lambda: save_network(done, network, _header(inner, {})))
     if processes.accelerator().is_main_process:
         shutil.rmtree(place / "checkpoints", ignore_errors=True)
