@@ -40,3 +40,13 @@ def test_what_does_not_fit_is_refused():
     candidates = Candidates.open(4, 5, 2)
     with pytest.raises(UsageError, match="do not fit"):
         dense_crf(np.zeros((4, 6, 3), np.uint8), candidates, Evidence.none(candidates))
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda x: x.astype(np.float32) - 120, lambda x: x / 255, lambda x: x.astype(np.int32)]
+)
+def test_a_photo_of_other_levels_is_refused(wrong):
+    """A mean-subtracted photo cast to bytes turns -30 into 226 without a word: so nothing is cast."""
+    image_HW3, candidates = scene()
+    with pytest.raises(UsageError, match="uint8 RGB"):
+        dense_crf(wrong(image_HW3), candidates, Evidence.none(candidates))

@@ -8,20 +8,21 @@ import pytest
 from contracts import step_contract
 from hypothesis import given
 from hypothesis import strategies as st
-from narrowing.scenes import H, W, all_cues, boxed, clicked, photo, scribbled, tagged, truth
+from narrowing.scenes import BAR, THINGS, VOCABULARY, H, W, all_cues, boxed, clicked, photo, scribbled, tagged, truth
 
 from labels2masks.errors import UsageError
-from labels2masks.labels import Candidates
+from labels2masks.labels import Box, Boxes, Candidates, rasterise
 from labels2masks.labels.candidates import Facts
 from labels2masks.narrowing import STEPS, ArgMax, Cues, available, decide
 from labels2masks.narrowing.boxsup import CHEAPEST, boxsup, costs
+from labels2masks.narrowing.cam_seeds import cam_seeds
 from labels2masks.narrowing.grabcut import grabcut, grabcut_plus
-from labels2masks.narrowing.guide_labeller import guide_labeller, guide_labeller_g0, guided
+from labels2masks.narrowing.guide_labeller import guide_labeller, guide_labeller_g0, guide_labeller_g1, guided
 from labels2masks.narrowing.objects import boxes_of, hull_of
 from labels2masks.narrowing.random_walk import transitions, walk
 from labels2masks.narrowing.scribblesup import neighbours, scribble_costs, scribblesup
 from labels2masks.narrowing.simple_does_it import box_inner, box_round, inner_window, m_and_g
-from labels2masks.narrowing.wssl import adapted, bbox_rect, em_adapt
+from labels2masks.narrowing.wssl import adapted, bbox_rect, bbox_seg, em_adapt
 
 FEW = {"grabcut_plus": {"runs": 4}, "m_and_g": {"runs": 4}}
 LABELS = {"boxed": boxed, "tagged": tagged, "scribbled": scribbled, "clicked": clicked}
@@ -74,6 +75,21 @@ def test_a_box_of_one_colour_counts_whole():
     assert (label_HW == filled_HW).all()
 
 
+def test_grabcut_believes_extreme_clicks():
+    """A click on what looks like background keeps its place, and the object grows to it."""
+    clicks = ((35, 34), (46, 27), (57, 34), (46, 41))
+    box = Box("bar", Box.upright("bar", *BAR).corners, extremes=clicks)
+    candidates = rasterise((Boxes((box,), THINGS),), VOCABULARY, H, W)
+    torn_HW3 = photo()
+    torn_HW3[32:37, 34:38] = photo()[2, 50]
+    torn_HW3[torn_HW3[..., 0] > 150] = photo()[2, 50]  # the disc is not this box's business
+    label_HW = decide(candidates, grabcut(torn_HW3, candidates, all_cues()), ArgMax()).labels()
+    plain = rasterise((Boxes((Box.upright("bar", *BAR),), THINGS),), VOCABULARY, H, W)
+    without_HW = decide(plain, grabcut(torn_HW3, plain, all_cues()), ArgMax()).labels()
+    assert label_HW[34, 35] == 2 and without_HW[34, 35] == 0
+    assert (label_HW == 2).sum() > 200 and label_HW[34, 46] == 2
+
+
 def test_perturbed_cuts_are_unsure_of_borders_only():
     evidence = grabcut_plus(photo(), boxed(), all_cues(), runs=10)
     share, right = agreed(boxed(), evidence)
@@ -92,6 +108,8 @@ def test_the_inner_box_has_a_fifth_of_the_area_up_to_a_row(height, width):
     assert abs(inner_w - exact * width) <= 0.5 or inner_w == 1
     assert abs((rows.start - 10) - (10 + height - rows.stop)) <= 1
     assert abs((columns.start - 5) - (5 + width - columns.stop)) <= 1
+    if min(height, width) > 4:
+        assert abs(inner_h * inner_w - 0.2 * height * width) <= max(inner_h, inner_w) + 0.25
 
 
 def test_box_inner_says_nothing_of_the_rest_of_the_box():
@@ -134,6 +152,31 @@ def test_boxsup_never_leaves_the_five_cheapest():
         assert len(seen) > 1 and seen <= best
 
 
+def test_each_box_activates_one_proposal_and_the_rest_is_background():
+    cues, candidates = all_cues(), boxed()
+    label_HW = decide(candidates, boxsup(photo(), candidates, cues), ArgMax()).labels()
+    assert (label_HW >= 0).all()
+    for box in boxes_of(candidates):
+        here = label_HW[box.window] == box.allowed_C.argmax()
+        assert sum(np.array_equal(here, p[box.window]) for p in cues.proposals_SHW) == 1
+
+
+def test_the_regression_term_is_three_times_the_mean_cross_entropy():
+    """Up to what all proposals share: the loss of the photo that is background throughout."""
+    cues, (box, *_) = all_cues(), boxes_of(boxed())
+    hulls = np.array([hull_of(p) for p in cues.proposals_SHW])
+    regression = costs(cues.proposals_SHW, hulls, box, cues.scores_CHW, 0) - costs(
+        cues.proposals_SHW, hulls, box, None, 0
+    )
+    inside_HW = np.zeros((H, W), bool)
+    inside_HW[box.window] = True
+    empty = -cues.scores_CHW[0].mean(dtype=float)
+    for s, proposal_HW in enumerate(cues.proposals_SHW):
+        activated_HW = np.where(proposal_HW & inside_HW, box.allowed_C.argmax(), 0)
+        loss = -np.take_along_axis(cues.scores_CHW, activated_HW[None], axis=0).mean(dtype=float)
+        assert regression[s] == pytest.approx(3 * (loss - empty), abs=1e-6)
+
+
 def test_boxsup_without_scores_takes_the_overlap_alone():
     cues, (box, *_) = all_cues(), boxes_of(boxed())
     hulls = np.array([hull_of(p) for p in cues.proposals_SHW])
@@ -163,6 +206,34 @@ def test_em_adapt_reaches_its_portions(seed, present):
     one = adapted(scores, [1], 0, (0.4, 0.2), rounds=8, seed=seed)
     won = np.bincount(one.argmax(axis=0).ravel(), minlength=5) / 500
     assert won[0] >= 0.4 and won[1] >= 0.2
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.1, 0.2, 0.25, 0.5]))
+def test_em_adapt_reaches_its_portion_exactly(seed, portion):
+    """To the pixel, where no two pixels lack the same."""
+    lacking = 1 + np.random.default_rng(seed).permutation(500).reshape(20, 25).astype(np.float32)
+    scores = np.stack([lacking, np.zeros_like(lacking)])
+    raised = adapted(scores, [1], 0, (0.0, portion), rounds=1)
+    assert (raised.argmax(axis=0) == 1).sum() == portion * 500
+    assert (lacking[raised.argmax(axis=0) == 1] <= portion * 500).all()  # those that lacked least
+    again = adapted(raised, [1], 0, (0.0, portion), rounds=3)
+    assert np.array_equal(again, raised)  # what has its portion is left alone
+
+
+def test_em_adapt_shares_a_photo_of_many_classes():
+    scores = np.random.default_rng(0).normal(size=(9, 30, 30)).astype(np.float32)
+    raised = adapted(scores, list(range(1, 9)), 0, (0.4, 0.2), rounds=40)
+    won = np.bincount(raised.argmax(axis=0).ravel(), minlength=9) / 900
+    assert won == pytest.approx([0.2] + [0.1] * 8, abs=0.03)
+
+
+def test_the_middle_of_a_box_is_held_whatever_it_looks_like():
+    ringed = photo()
+    ringed[30:38, 41:51] = photo()[2, 50]  # in the middle of the bar the colour of background
+    label_HW = decide(boxed(), bbox_seg(ringed, boxed(), all_cues()), ArgMax()).labels()
+    rows, columns = inner_window((slice(BAR[1], BAR[3]), slice(BAR[0], BAR[2])), 0.2)
+    assert (label_HW[rows, columns] == 2).all() and (label_HW >= 0).all()
+    assert (label_HW == truth())[:24].mean() > 0.95  # the rest follows the colours
 
 
 def test_em_adapt_gives_a_present_class_its_pixels():
@@ -227,6 +298,17 @@ def test_unseeded_saliency_is_ignored_unless_asked_for():
     assert (decide(tagged(), exact, ArgMax()).labels() == 0).all()
 
 
+def test_g0_draws_once_a_photo_and_g1_asks_the_seeds():
+    things_HW, seen = truth() > 0, set()
+    for seed in range(8):
+        label_HW = decide(tagged(), guide_labeller_g0(photo(), tagged(), all_cues(), seed=seed), ArgMax()).labels()
+        assert len(np.unique(label_HW[things_HW])) == 1 and (label_HW[~things_HW] == 0).all()
+        seen |= set(label_HW[things_HW].tolist())
+    assert seen == {1, 2}
+    _, right = agreed(tagged(), guide_labeller_g1(photo(), tagged(), all_cues()))
+    assert right == 1
+
+
 def test_g2_on_the_drawn_photo_beats_g0():
     _, g2 = agreed(tagged(), guide_labeller(photo(), tagged(), all_cues()))
     chances = [agreed(tagged(), guide_labeller_g0(photo(), tagged(), all_cues(), seed=s))[1] for s in range(8)]
@@ -234,6 +316,16 @@ def test_g2_on_the_drawn_photo_beats_g0():
 
 
 # Random walk
+
+
+def test_the_walk_starts_from_the_published_background():
+    cam_CHW = np.zeros((3, H, W), np.float32)
+    cam_CHW[1] = 0.25
+    evidence = STEPS["random_walk"].run(np.full((H, W, 3), 90, np.uint8), tagged(), Cues(0, cam_CHW=cam_CHW))
+    p_CHW = np.exp(evidence.log_scores_CHW)
+    assert p_CHW[1] == pytest.approx(np.full((H, W), 0.25)) and p_CHW[0] == pytest.approx(
+        np.full((H, W), 0.75**16), rel=1e-4
+    )
 
 
 def test_rows_of_the_walk_sum_to_one_and_stop_at_edges():
@@ -266,6 +358,14 @@ def test_neighbours_are_each_pair_once():
 def test_scribblesup_spreads_the_scribbles():
     share, right = agreed(scribbled(), scribblesup(photo(), scribbled(), Cues(segments_HW=all_cues().segments_HW)))
     assert share == 1 and right > 0.9  # squares of four pixels can not follow the disc
+
+
+def test_a_flat_saliency_makes_no_seeds_of_background():
+    cues = all_cues()
+    for saliency_HW, some in ((np.zeros((H, W), np.float32), False), (cues.saliency_HW, True)):
+        given_ = Cues(0, cam_CHW=cues.cam_CHW, saliency_HW=saliency_HW)
+        label_HW = decide(tagged(), cam_seeds(photo(), tagged(), given_), ArgMax()).labels()
+        assert (label_HW == 0).any() == some and {1, 2} <= set(np.unique(label_HW))
 
 
 def test_a_step_respects_void():
