@@ -59,23 +59,27 @@ def fit_instant(network: Linear, photos: Sequence[Photo], plan: Plan, say: Calla
     decided_C = np.zeros(len(weights_C))
     for features_PD, candidates in seen("reading features"):
         for sums, of_ink in ((regions, False), (ink, True)):
-            targets_PC, weight_P = targets(_of_source(candidates, of_ink))
+            targets_PC, weight_P = targets(of_source(candidates, of_ink))
             sums.add(features_PD, targets_PC, weight_P * (targets_PC @ weights_C))
         label_HW = candidates.labels()
         decided_C += np.bincount(label_HW[label_HW >= 0], minlength=len(weights_C))
     if not regions.gram_DD[-1, -1] and not ink.gram_DD[-1, -1]:
         raise DataError("the labels of the training photos decide and narrow nothing: draw something on them")
-    solved_DC = _joined(regions, ink).solved()
-    background = plan.class_list.background
-    objects = [c for c, name in enumerate(plan.class_list.names) if name != background]
-    if not decided_C[objects].any() and background is not None:
+    solved_DC = joined(regions, ink).solved()
+    if not decides_objects(decided_C, plan.class_list):
         say("the labels decide no object: cells take the candidate that stands out, and the fit is made anew")
-        solved_DC = _again(seen, solved_DC, plan.class_list, weights_C)
+        solved_DC = again(seen, solved_DC, plan.class_list, weights_C)
     _fill(network, solved_DC)
     return history
 
 
-def _again(
+def decides_objects(decided_C: np.ndarray, classes: Classes) -> bool:
+    """Is there a class but background that some pixel is decided to be? True where there is no background."""
+    objects = [c for c, name in enumerate(classes.names) if name != classes.background]
+    return bool(decided_C[objects].any()) or classes.background is None
+
+
+def again(
     seen: Callable[[str], Iterator[tuple[np.ndarray, Candidates]]],
     solved_DC: np.ndarray,
     classes: Classes,
@@ -113,13 +117,13 @@ def _small(photo: Photo, size: int | None) -> tuple[np.ndarray, Candidates]:
     return small_HW3, candidates_at(photo, (height, width), small_HW3.shape[:2])
 
 
-def _of_source(candidates: Candidates, of_ink: bool) -> Candidates:
+def of_source(candidates: Candidates, of_ink: bool) -> Candidates:
     """What ink says alone, or all the rest; the other pixels are void."""
     wanted_K = (candidates.source_K == INK) == of_ink
     return candidates.mapped(lambda index_HW: np.where(wanted_K[index_HW], index_HW, VOID_ROW))
 
 
-def _joined(regions: Sums, ink: Sums) -> Sums:
+def joined(regions: Sums, ink: Sums) -> Sums:
     """Both, each counted as much as the other where both are there."""
     of_regions, of_ink = regions.gram_DD[-1, -1], ink.gram_DD[-1, -1]
     if not (of_regions and of_ink):
