@@ -28,7 +28,7 @@ ORDER = [
         "cues",
         "losses",
     ),
-    *("prediction", "evaluation", "run", "training", "report", "recipes", "deployment"),
+    *("prediction", "evaluation", "run", "training", "report", "recipes", "deployment", "page"),
     *("demonstration", "diagnosis", "listing", "command", "cli", "__main__"),  # the front door
 ]
 REACHES_DOWN = {"run"}  # its methods are short cuts to the verbs below; only its own imports are held to the order

@@ -38,6 +38,7 @@ _NAMES = {
     "crf_tune": "report.crf_tuned:crf_tune",
     "explain": "report.explain:explain",
     "field": "report.field:field",
+    "page": "page:page",
     "doctor": "diagnosis:doctor",
     "list": "listing:list_what",
     # one image in, arrays out

@@ -1,0 +1,171 @@
+"""Photos are decoded in a process of their own: a file that hangs or blows up a decoder takes that process alone.
+
+The process has limits: memory where the system can limit it, pixels as every reader here, seconds for each photo. It
+is told one job a line and answers with one line of JSON and, behind it, so many bytes.
+
+Legend: H, W = pixels of the upright photo; h, w = pixels after shrinking.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ..formats.image import Levels
+
+SECONDS = 30.0
+"""For one photo, and for the sizes of `AT_ONCE` of them; the largest that is read takes 6."""
+MEMORY = 6 << 30
+"""Bytes of address space: three times what the largest photo that is read needs."""
+AT_ONCE = 500
+
+
+class Decoder:
+    """One worker process, started when it is first needed and again whenever it had to be stopped. Thread-safe."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.seconds = seconds
+        self._turn = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def sizes(self, paths: Sequence[Path]) -> list[tuple[int, int] | str]:
+        """(height, width) of each upright photo, from its header; the reason as text where it can not be read."""
+        found: list[tuple[int, int] | str] = []
+        for start in range(0, len(paths), AT_ONCE):
+            part = paths[start : start + AT_ONCE]
+            try:
+                answer, _ = self._ask({"do": "sizes", "paths": [str(p) for p in part]}, str(part[0]))
+                found += [x if isinstance(x, str) else (x[0], x[1]) for x in answer["sizes"]]
+            except DataError as error:  # one of them stops the worker: ask for each alone
+                found += [str(error)] if len(part) == 1 else [s for path in part for s in self.sizes([path])]
+        return found
+
+    def jpeg(self, path: Path, longest: int, levels: Levels | None = None) -> bytes:
+        """The upright photo as JPEG, its long side at most `longest`; nothing of the file's metadata is in it."""
+        return self._ask({"do": "jpeg", "path": str(path), "longest": longest, "levels": levels}, str(path))[1]
+
+    def pixels(self, path: Path, longest: int | None = None, levels: Levels | None = None) -> np.ndarray:
+        """uint8 hw3, RGB, upright; at its own size, or shrunk so that its long side is at most `longest`."""
+        job = {"do": "pixels", "path": str(path), "longest": longest, "levels": levels}
+        answer, data = self._ask(job, str(path))
+        return np.frombuffer(data, np.uint8).reshape(answer["shape"])
+
+    def close(self) -> None:
+        with self._turn:
+            self._stop()
+
+    def _ask(self, job: dict[str, Any], what: str) -> tuple[dict[str, Any], bytes]:
+        with self._turn:
+            process = self._running()
+            late = threading.Event()
+
+            def too_late() -> None:
+                late.set()
+                process.kill()
+
+            alarm = threading.Timer(self.seconds, too_late)
+            alarm.start()
+            try:
+                assert process.stdin and process.stdout
+                process.stdin.write(json.dumps(job).encode() + b"\n")
+                process.stdin.flush()
+                answer = json.loads(process.stdout.readline())
+                data = process.stdout.read(answer.get("bytes", 0))
+                if len(data) != answer.get("bytes", 0):
+                    raise EOFError
+            except (OSError, ValueError, EOFError):
+                self._stop()
+                reason = f"took more than {self.seconds:.0f} s" if late.is_set() else "stopped the decoder"
+                raise DataError(f"{what}: {reason}; expected an ordinary photo: open and save it anew") from None
+            finally:
+                alarm.cancel()
+        if "error" in answer:
+            raise DataError(answer["error"])
+        return answer, data
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "labels2masks.page.photos"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, **one_thread},
+            )
+        return self._process
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            for pipe in (self._process.stdin, self._process.stdout):
+                try:
+                    if pipe:
+                        pipe.close()
+                except OSError:  # what was written to a process that is gone
+                    pass
+            self._process.wait()
+            self._process = None
+
+
+def _work() -> None:
+    """The worker's side: until its input ends."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (ImportError, ValueError, OSError):  # Windows, or a system that has a lower limit already
+        pass
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no answer
+    for line in sys.stdin.buffer:
+        job = json.loads(line)
+        data = b""
+        try:
+            answer, data = _done(job)
+        except DataError as error:
+            answer = {"error": str(error)}
+        except MemoryError:
+            answer = {"error": f"{job.get('path')}: needs more memory than a photo may; shrink it first"}
+        out.write(json.dumps(answer | {"bytes": len(data)}).encode() + b"\n" + data)
+        out.flush()
+
+
+def _done(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    import cv2
+
+    from ..formats.image import image_size, read_image
+
+    if job["do"] == "sizes":
+        sizes: list[Any] = []
+        for path in job["paths"]:
+            try:
+                sizes.append(image_size(path))
+            except DataError as error:
+                sizes.append(str(error))
+        return {"sizes": sizes}, b""
+    levels = job["levels"]
+    image_HW3 = read_image(job["path"], tuple(levels) if isinstance(levels, list) else levels)
+    height, width = image_HW3.shape[:2]
+    scale = min(1.0, (job["longest"] or max(height, width)) / max(height, width))
+    if scale < 1:
+        size = max(round(width * scale), 1), max(round(height * scale), 1)
+        image_HW3 = cv2.resize(image_HW3, size, interpolation=cv2.INTER_AREA)
+    if job["do"] == "pixels":
+        return {"shape": image_HW3.shape}, image_HW3.tobytes()
+    encoded = cv2.imencode(".jpg", image_HW3[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+    return {}, encoded.tobytes()
+
+
+if __name__ == "__main__":
+    _work()

@@ -1,0 +1,98 @@
+"""One project being served: the listening socket, the project, the engine and the work behind it, opened and closed."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from ..errors import UsageError
+from .events import Events
+from .guard import is_local
+from .project import Project
+from .server import app, guarded, new_token
+
+
+class Served:
+    """address: what to open, with the token in it. config, socket: for the server that runs it."""
+
+    def __init__(
+        self,
+        photos: Path | str,
+        port: int,
+        host: str,
+        token: str | None,
+        classes: Sequence[str],
+        encoder: str,
+        weights: str,
+    ):
+        self._close = ExitStack()
+        try:
+            self.socket = self._close.enter_context(_listening(host, port))
+            self.port = self.socket.getsockname()[1]
+            self.project = Project(photos, classes)
+            self._close.callback(self.project.close)
+            self.events = Events()
+            self.engine = _engine(self.project, encoder, weights, self.events)
+            if self.engine is not None:
+                self._close.callback(self.engine.stop)
+                self.engine.start()
+            self.jobs = _jobs(self.project, self.engine, self.events)
+            if self.jobs is not None:
+                self._close.callback(self.jobs.stop_all)
+            self.token = token or new_token()
+            served = app(self.project, self.engine, self.jobs, self.events)
+            self._close.callback(served.state.pictures.close)
+            name = "127.0.0.1" if not is_local(host) else f"[{host}]" if ":" in host else host
+            self.address = f"http://{name}:{self.port}/?token={self.token}"
+            self.config = uvicorn.Config(
+                guarded(served, host, self.port, self.token),
+                access_log=False,  # it would show the token
+                log_level="warning",
+                server_header=False,
+                timeout_graceful_shutdown=1,
+                timeout_keep_alive=30,
+            )
+        except BaseException:
+            self._close.close()
+            raise
+
+    def __enter__(self) -> Served:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.events.close()
+        self._close.close()
+
+
+def _engine(project: Project, encoder: str, weights: str, events: Events) -> Any:
+    try:
+        from .engine import Engine
+    except ImportError:
+        return None
+    return Engine(project, encoder, weights, events.tell)
+
+
+def _jobs(project: Project, engine: Any, events: Events) -> Any:
+    try:
+        from .work import Jobs
+    except ImportError:
+        return None
+    return Jobs(project, engine, events.tell)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Bound before anything is opened: a port that is taken is told at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise UsageError(f"can not listen on {host}, port {port}: {error}; choose another --port") from None
+    return listening
