@@ -432,6 +432,24 @@ def simulate(
 
 
 @app.command()
+def page(
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photos, or of a data set.")],
+    port: Annotated[int, typer.Option("--port", metavar="N", help="0: a free one.", min=0, max=65535)] = 0,
+    host: Annotated[str, typer.Option("--host", metavar="H", help="Others reach it? Then with --token.")] = "127.0.0.1",
+    token: Annotated[str | None, typer.Option("--token", metavar="T", help="Else a random one.")] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Show the address only.")] = False,
+    classes: Annotated[str | None, typer.Option("--classes", metavar="CAT,DOG", help="Classes to begin with.")] = None,
+    encoder: Annotated[str | None, typer.Option("--encoder", metavar="TIMM_NAME")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", metavar="auto|none|FILE")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Label photos in the browser; masks of all of them follow."""
+    options = given(host=host, token=token, encoder=encoder, weights=weights, classes=words(classes))
+    tell(l2m.page(photos, port=port, browser=not no_browser, **options), json)
+
+
+@app.command()
 def doctor(json: Json = False, debug: Debug = False) -> None:
     """What this machine has, what is missing, and the remedy."""
     from ..diagnosis import report
