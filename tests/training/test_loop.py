@@ -163,7 +163,7 @@ def test_early_stopping_keeps_the_best(photos, tmp_path):
         return {"mIoU": next(scores)}
 
     said = []
-    plan = plan_for(photos, 20, validations=10, early_stop=2)
+    plan = plan_for(photos, 20, validations=10, early_stop=2, select="mIoU")
     network, history = fitted(photos, plan, tmp_path, validate=validate, say=said.append)
     assert history.best == 0.6 and history.best_step == 4 and history.stopped_early and len(seen) == 4
     assert same(weights_of(network), seen[1]) and "stopped early at step 8" in said[-1]
@@ -173,7 +173,7 @@ def test_early_stopping_keeps_the_best(photos, tmp_path):
 
 def test_the_last_weights_can_be_the_best(photos, tmp_path):
     scores = iter([0.1, 0.2, 0.9])
-    plan = plan_for(photos, 6, validations=3, early_stop=3)
+    plan = plan_for(photos, 6, validations=3, early_stop=3, select="mIoU")
     _, history = fitted(photos, plan, tmp_path, validate=lambda network: {"mIoU": next(scores)})
     assert history.best_step == 6
 

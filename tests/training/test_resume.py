@@ -35,7 +35,7 @@ def uninterrupted(photos, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("whole")
     data = _with_val(photos)
-    plan = plan_for(data, STEPS, EVERY, val="auto", validations=3, early_stop=3)
+    plan = plan_for(data, STEPS, EVERY, val="auto", validations=3, early_stop=3, select="mIoU")
     file = write_plan(folder / "plan.json", plan)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(networks.NETWORKS, "tiny", TINY)

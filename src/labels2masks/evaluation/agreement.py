@@ -8,7 +8,7 @@ Legend: H, W = pixels; K = rows of a Candidates table; C = classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -118,6 +118,24 @@ class Agreement:
         for name, share in label.shares.items():
             if allowed := _indices(vocabulary, name):
                 self.share_errors.append(abs(float(np.isin(mask_HW, list(allowed)).mean()) - share))
+
+
+def one_number(scores: Mapping[str, Any]) -> dict[str, float]:
+    """`Agreement.scores()` as one number a kind, all 0..1 and larger = better, and their plain mean, `agreement`.
+
+    clicks, stroke_pixels: the share that is hit. tags: F1 of the classes found, 2 P R / (P + R). boxes: the mean IoU.
+    shares: 1 - the mean absolute error. Kinds count alike in the mean, or a thousand pixels of strokes would drown the
+    clicks. {} where there was no label. It compares models on the same labels, and says nothing of their accuracy.
+    """
+    found = {kind: scores[kind]["hit"] for kind in ("clicks", "stroke_pixels") if kind in scores}
+    if "tags" in scores:
+        precision, recall = (scores["tags"][name] or 0.0 for name in ("precision", "recall"))
+        found["tags"] = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    if "boxes" in scores:
+        found["boxes"] = scores["boxes"]["iou"]
+    if "shares" in scores:
+        found["shares"] = 1 - scores["shares"]["mean_absolute_error"]
+    return {**found, "agreement": sum(found.values()) / len(found)} if found else {}
 
 
 def hull_ious(region_HW: np.ndarray, boxes: Sequence[XYXY]) -> list[float]:

@@ -17,6 +17,8 @@ CARD = {
     "labels": "labels used in training",
     "labelling_seconds": "what they cost",
     "pretraining": "pretraining",
+    "recipe": "recipe",
+    "priors": "further priors",
     "seed": "seed",
     "working_size": "working size",
     "checkpoint": "checkpoint",
@@ -39,6 +41,8 @@ def protocol_card(
     labels: Mapping[str, int] | None = None,
     labelling_seconds: float | None = None,
     pretraining: str | None = None,
+    recipe: str | None = None,
+    priors: str | None = None,
     seed: int | None = None,
     working_size: int | None = None,
     checkpoint: str | None = None,
@@ -50,7 +54,8 @@ def protocol_card(
 
     labels: kind -> training photos that have it. labelling_seconds: what those labels cost a person.
     working_size: long side in pixels that photos are shrunk to; None = as they are.
-    thresholds: how they were chosen; never on the truth of the split unless it says so.
+    recipe: how the labels were learnt from. priors: what that knew beside the labels and the encoder, each with what
+    it learnt from in its turn. checkpoint, thresholds: how they were chosen; never on masks unless it says so.
     """
     return {
         "data": data,
@@ -59,6 +64,8 @@ def protocol_card(
         "labels": dict(labels) if labels is not None else None,
         "labelling_seconds": labelling_seconds,
         "pretraining": pretraining,
+        "recipe": recipe,
+        "priors": priors,
         "seed": seed,
         "working_size": working_size,
         "checkpoint": checkpoint,

@@ -1,80 +1,181 @@
-"""From labels to masks by the systems of the papers: which steps, on which hints, decided by which rule.
+"""The systems of the papers, by label kind: what narrows the labels, and how a network learns from what is left.
 
-A chain narrows the candidates of every training photo; a network then learns from what is left. Chains of several
-rounds narrow the same labels again by the scores of a classifier that learnt from the round before.
+A chain narrows the candidates of every training photo that has labels it works from; a network then learns from what
+is left, with the chain's own terms in its loss. Chains of several rounds narrow the same labels again, by the scores
+of what learnt from the round before. `auto` picks among them (see `recipes.auto`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from ..errors import UsageError, did_you_mean
 from ..formats.dataset import Photo
-from ..labels import Boxes, Points, Scribbles, is_mask
+from ..labels import AreaShares, Boxes, Label, Points, Regions, Scribbles, Tags, is_mask, kind_name
 from ..narrowing import STEPS, ArgMax, Rule, Threshold
+
+Kinds = tuple[type[Label], ...]
+NAMING: Kinds = (Tags, Points, Scribbles, Boxes, Regions)
+"""Labels that name classes of the photo: a system that learns from tags can work from any of them."""
 
 
 @dataclass(frozen=True)
 class Chain:
-    """name: of the recipe. steps: names of `narrowing.STEPS`. rule: what decides at the end. paper: "" for none.
-    rounds: when a network is trained by it; `masks` alone is one round.
+    """name: of the recipe. steps: names of `narrowing.STEPS`, none where the labels stay as they are. rule: what
+    decides at the end. kinds: the labels it works from, any one of them. settings: of the network's training, in place
+    of the everyday ones. paper: "" for none. published: the paper's score, on VOC val. rounds: when a network is
+    trained by it; `masks` alone is one round. between: what learns in the rounds before the last: the `instant`
+    classifier, or the network itself, as in the papers that alternate (see `recipes.chained`).
     """
 
     name: str
-    steps: tuple[str, ...]
+    steps: tuple[str, ...] = ()
     rule: Rule = ArgMax()
+    kinds: Kinds = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
     paper: str = ""
+    published: str = ""
     rounds: int = 1
+    between: Literal["instant", "network"] = "instant"
 
     @property
     def cues(self) -> tuple[str, ...]:
         """The hints its steps need."""
         return tuple(dict.fromkeys(c for s in self.steps for c in STEPS[s].cues))
 
+    def works_from(self, photo: Photo) -> bool:
+        """Has the photo labels of its kinds, with anything in them?"""
+        return any(isinstance(label, self.kinds or object) and _says(label) for label in photo.labels)
 
-NOTHING = Chain("none", ())
+    @property
+    def needs(self) -> str:
+        """Its kinds in words: "boxes", "scribbles or points"."""
+        return " or ".join(kind_name(kind) for kind in self.kinds) or "any"
+
+
+CRF_LOSS = {"loss.crf": 0.1}
+NOTHING_ELSE = {"loss.mask": 0.0, "loss.ink": 0.0, "loss.region": 0.0, "loss.presence": 0.0}
+"""For papers whose loss takes the place of the candidates'."""
+NOTHING = Chain("none")
 CHAINS = {
     chain.name: chain
     for chain in (
-        Chain("tags-sec", ("cam_seeds",), paper="SEC, Kolesnikov and Lampert 2016: its seeds"),
-        Chain("tags-guided", ("guide_labeller",), paper="Guide Labeller, Oh et al. 2017"),
-        Chain("points-crf", ("propagate_labels", "dense_crf"), Threshold(0.9)),
-        Chain("scribbles-crf", ("propagate_labels", "dense_crf"), Threshold(0.8)),
-        Chain("scribbles-scribblesup", ("scribblesup",), paper="ScribbleSup, Lin et al. 2016", rounds=3),
-        Chain("boxes-grabcut", ("grabcut",), paper="GrabCut, Rother et al. 2004"),
-        Chain("boxes-wssl", ("bbox_seg",), paper="WSSL, Papandreou et al. 2015: Bbox-Seg"),
-        Chain("boxes-sdi", ("m_and_g",), paper="Simple Does It, Khoreva et al. 2017: M & G+"),
-        Chain("boxes-box", ("box_round",), paper="Simple Does It, Khoreva et al. 2017: Box", rounds=3),
-        Chain("boxes-boxsup", ("boxsup",), paper="BoxSup, Dai et al. 2015", rounds=3),
+        Chain(
+            "tags-sec",
+            ("cam_seeds",),
+            kinds=NAMING,
+            settings={"loss.seed": 1.0, "loss.expand": 1.0, "loss.constrain": 1.0, **NOTHING_ELSE},
+            paper="SEC, Kolesnikov and Lampert 2016",
+            published="50.7",
+        ),
+        Chain(
+            "tags-guided",
+            ("guide_labeller",),
+            kinds=NAMING,
+            paper="Guide Labeller, Oh et al. 2017",
+            published="55.7",
+        ),
+        Chain(
+            "points-wtp",
+            kinds=(Points,),
+            settings={"loss.image": 1.0, "loss.point": 1.0, "loss.objectness": 1.0, **NOTHING_ELSE},
+            paper="What's the Point, Bearman et al. 2016",
+            published="42.7 (masks: 58.3)",
+        ),
+        Chain(
+            "points-crf",
+            ("propagate_labels", "dense_crf"),
+            Threshold(0.9),
+            (Points,),
+            CRF_LOSS,
+            paper="its loss: Tang et al. 2018",
+        ),
+        Chain(
+            "scribbles-scribblesup",
+            ("scribblesup",),
+            kinds=(Scribbles, Points),
+            paper="ScribbleSup, Lin et al. 2016",
+            published="63.1 (points: 51.6)",
+            rounds=3,
+        ),
+        Chain(
+            "scribbles-crf",
+            ("propagate_labels", "dense_crf"),
+            Threshold(0.8),
+            (Scribbles,),
+            CRF_LOSS,
+            paper="its loss: Tang et al. 2018",
+            published="73.0 (masks: 75.6)",
+        ),
+        Chain("boxes-grabcut", ("grabcut",), kinds=(Boxes,), paper="GrabCut, Rother et al. 2004"),
+        Chain(
+            "boxes-wssl",
+            ("bbox_seg",),
+            kinds=(Boxes,),
+            paper="WSSL, Papandreou et al. 2015: Bbox-Seg",
+            published="60.6",
+        ),
+        Chain(
+            "boxes-sdi",
+            ("m_and_g",),
+            kinds=(Boxes,),
+            paper="Simple Does It, Khoreva et al. 2017: M & G+",
+            published="65.7 (masks: 69.1)",
+        ),
+        Chain(
+            "boxes-box",
+            ("box_round",),
+            kinds=(Boxes,),
+            paper="Simple Does It, Khoreva et al. 2017: Box",
+            rounds=3,
+        ),
+        Chain(
+            "boxes-boxsup",
+            ("boxsup",),
+            kinds=(Boxes,),
+            paper="BoxSup, Dai et al. 2015",
+            published="62.0 (masks: 63.8)",
+            rounds=3,
+        ),
+        Chain(
+            "shares-kl",
+            kinds=(AreaShares,),
+            settings={"loss.shares": 1.0, **CRF_LOSS},
+            paper="area shares, arXiv:2503.06954",
+        ),
     )
 }
 
-BY_KIND: Sequence[tuple[type[Boxes | Scribbles | Points], str]] = (
-    (Boxes, "boxes-grabcut"),
-    (Scribbles, "scribbles-crf"),
-    (Points, "points-crf"),
-)
-"""What `auto` takes for a photo that has such labels and no mask, the first that fits. Tags alone stay as they are:
-the loss learns from them without a classifier's guesses."""
+
+def narrowing_chain(name: str) -> Chain:
+    """The chain of that name. UsageError for an unknown one, and for one that narrows nothing."""
+    if name not in CHAINS:
+        raise UsageError(f"unknown recipe {name!r} for masks{did_you_mean(name, [*CHAINS, 'auto', 'mixed'])}")
+    if not CHAINS[name].steps:
+        raise UsageError(f"recipe {name} narrows no labels, its network learns from them as they are: `train` takes it")
+    return CHAINS[name]
 
 
-def chosen(recipe: str, steps: Sequence[str] | None, photo: Photo) -> Chain:
-    """The chain for one photo. Photos with a mask are never narrowed. UsageError for unknown names."""
-    if steps is not None:
-        for step in steps:
-            if step not in STEPS:
-                raise UsageError(f"unknown step {step!r}{did_you_mean(step, STEPS)}")
-        chain = Chain("+".join(steps), tuple(steps))
-    elif recipe == "auto":
-        of_kind = (name for kind, name in BY_KIND if any(isinstance(x, kind) and x.marks for x in photo.labels))
-        chain = CHAINS.get(next(of_kind, ""), NOTHING)
-    elif recipe in CHAINS:
-        chain = CHAINS[recipe]
-    else:
-        raise UsageError(f"unknown recipe {recipe!r} for masks{did_you_mean(recipe, [*CHAINS, 'auto'])}")
-    masked = any(is_mask(x, photo.vocabulary.source) for x in photo.labels)
-    return NOTHING if masked or not photo.labels else chain
+def given_steps(steps: Sequence[str]) -> Chain:
+    """A chain of steps by name. UsageError for unknown ones."""
+    for step in steps:
+        if step not in STEPS:
+            raise UsageError(f"unknown step {step!r}{did_you_mean(step, STEPS)}")
+    return Chain("+".join(steps), tuple(steps))
+
+
+def is_weak(photo: Photo) -> bool:
+    """Has the photo labels, and no mask by a person?"""
+    return bool(photo.labels) and not any(is_mask(x, photo.vocabulary.source) for x in photo.labels)
+
+
+def _says(label: Label) -> bool:
+    """Does the label say anything at all?"""
+    if isinstance(label, Tags):
+        return bool(label.present or label.absent)
+    return bool(label.shares if isinstance(label, AreaShares) else getattr(label, "marks", True))
 
 
 def said(chains: Iterable[Chain]) -> str:
@@ -87,3 +188,20 @@ def said(chains: Iterable[Chain]) -> str:
         steps = " + ".join(CHAINS[name].steps) if name in CHAINS else name
         words.append(f"{count} photos stay as they are" if name == NOTHING.name else f"{count} by {name} ({steps})")
     return "; ".join(words)
+
+
+def priors(chains: Iterable[Chain], classifier: str = "", saliency: str = "") -> str:
+    """What the chains know beside these labels and the encoder, each with what it learnt from; "none" for nothing.
+
+    classifier, saliency: where class maps or scores, and saliency, came from in place of our own.
+    """
+    cues = {c for chain in chains for s in chain.steps for c in (*STEPS[s].cues, *STEPS[s].further)}
+    scores = classifier or "a classifier that learnt from these labels"
+    known = {
+        "class maps": scores if "cam_CHW" in cues else "",
+        "scores": scores if "scores_CHW" in cues else "",
+        "saliency": (saliency or "boundary connectivity, no labels") if "saliency_HW" in cues else "",
+        "superpixels": "Felzenszwalb, no labels" if "segments_HW" in cues else "",
+        "proposals": "selective search, no labels" if "proposals_SHW" in cues else "",
+    }
+    return "; ".join(f"{what}: {source}" for what, source in known.items() if source) or "none"

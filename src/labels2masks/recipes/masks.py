@@ -38,7 +38,8 @@ from ..narrowing.chain import narrowed
 from ..prediction.ahead import ahead
 from ..prediction.model import Model, load_model
 from ..progress import track
-from .chains import NOTHING, Chain, chosen, said
+from .auto import chosen
+from .chains import NOTHING, Chain, said
 
 SUMMARY = "masks.json"
 

@@ -79,7 +79,8 @@ def fit(
 
     The network ends with the running mean of its weights (with early stopping: the one of the best
     validation), in eval mode, on the machine's accelerator where there is one.
-    validate: called with the network in eval mode; {"mIoU": ...} or any other numbers.
+    validate: called with the network in eval mode; {"mIoU": ...} or any other numbers. Early stopping chooses by the
+        one that `select` names.
     tell: called after each step with the step's row. say: called with a line worth reading.
     keep: called with the history beside each checkpoint and before a failure.
     Of several processes only the main one validates, writes checkpoints and calls `keep`.
@@ -185,7 +186,7 @@ def fit(
         if done in validate_at and validate:
             row |= processes.from_main(lambda: _with_weights(network, mean, lambda: validate(network)))
             if s.early_stop:
-                best = _keep_best(history, row, done, mean or network.state_dict(), best)
+                best = _keep_best(history, row, s.select, done, mean or network.state_dict(), best)
         last = done == plan.steps
         if done % recorded == 0 or done in validate_at or last:
             history.rows.append(row)
@@ -315,10 +316,15 @@ def _with_weights(network: nn.Module, weights: dict[str, Tensor], act: Callable[
 
 
 def _keep_best(
-    history: History, row: dict[str, float], done: int, weights: dict[str, Tensor], best: dict[str, Tensor]
+    history: History,
+    row: dict[str, float],
+    select: str,
+    done: int,
+    weights: dict[str, Tensor],
+    best: dict[str, Tensor],
 ) -> dict[str, Tensor]:
-    if row.get("mIoU", -1.0) > history.best:
-        history.best, history.best_step = row["mIoU"], done
+    if row.get(select, -1.0) > history.best:
+        history.best, history.best_step = row[select], done
         return {n: t.detach().clone() for n, t in weights.items()}
     return best
 

@@ -40,6 +40,7 @@ class Plan(BaseModel):
     train, val: photo names. fold_names: the photos of each fold where a small set is scored by folds.
     unlabelled: photos without a label that take part too (see `settings.Loss`, consistency).
     class_weights: one for each class. rarity: file id -> pull on crops.
+    card: what the protocol card says of the recipe, and `asked`, its name.
     files: photo name -> fingerprint (size and hash of the first 64 KiB).
     """
 
@@ -67,6 +68,7 @@ class Plan(BaseModel):
     files: dict[str, str]
     versions: dict[str, str]
     unlabelled: list[str] = []
+    card: dict[str, str] = {}
 
     @property
     def class_list(self) -> Classes:

@@ -103,7 +103,9 @@ class Settings(_Strict):
     epochs and minutes None: the plan takes 60 epochs, on a machine without a GPU at most 30 minutes.
     batch_norm: statistics of each batch (train), all of it as the weights have it, scale and shift too (frozen), or
     statistics recomputed over the training photos at the end. early_stop: validations without a gain before stopping,
-    0 = never. inference: how the run's score, `predict` and `evaluate` look at photos unless told otherwise."""
+    0 = never. select: what the best of them is chosen by, agreement with weak labels kept aside or, so that the score
+    is too good, mIoU on the validation masks (see `training.validation`).
+    inference: how the run's score, `predict` and `evaluate` look at photos unless told otherwise."""
 
     network: str = "deeplab_v3plus"
     options: dict[str, Any] = {}
@@ -119,6 +121,7 @@ class Settings(_Strict):
     batch_norm: Literal["train", "frozen", "recomputed"] = "train"
     validations: int = Field(3, gt=0)
     early_stop: int = Field(0, ge=0)
+    select: Literal["agreement", "mIoU"] = "agreement"
     precision: Literal["float32", "bfloat16"] | None = None
     memory_format: Literal["contiguous", "channels_last", "mixed"] | None = None
     threads: Count | None = None

@@ -31,12 +31,12 @@ import numpy as np
 from torch import nn
 
 from ..errors import DataError, UsageError
-from ..evaluation import Confusion, PerPhoto, protocol_card
+from ..evaluation import PerPhoto, protocol_card
 from ..evaluation.evaluate import truth_mask
 from ..formats.dataset import Dataset, Photo
 from ..formats.image import read_image
 from ..networks.saved import FILE, load_network, save_network
-from ..prediction import predict_confidence, predict_confusion
+from ..prediction import predict_confidence
 from ..prediction.views import Views
 from ..progress import duration, status, track
 from ..run import Run
@@ -52,9 +52,7 @@ from .picture import save_batches
 from .plan import Plan, changed_photos, describe, make_plan, read_plan
 from .settings import Settings, with_settings
 from .start import pretraining, started
-
-IN_TRAINING = 150
-"""Validation photos looked at while training; the score at the end takes all."""
+from .validation import LOOKS, Looks, agreement_of, chosen_by, kept_aside
 
 Say = Callable[[str], None]
 
@@ -74,6 +72,7 @@ def train(
     resume: bool = False,
     plan: Path | str | None = None,
     changes: dict[str, Any] | None = None,
+    card: Mapping[str, str] | None = None,
     say: Say = _on_stderr,
 ) -> Run:
     """Train a network on `data` and score it; returns the finished run.
@@ -84,6 +83,7 @@ def train(
     group_by: regular expression; photos whose names give the same first group (or match) stay together.
     out: the run's folder, made anew. resume: go on in `out` by its own plan, or start there if nothing was
         written yet. plan: a plan.json to follow unchanged.
+    card: what the protocol card says of the recipe; a run that goes on has it from its plan.
     say: what a person should read; standard error by default.
     Raises UsageError, DataError, or TrainingError where the loss is no number.
     """
@@ -98,7 +98,7 @@ def train(
         if processes.from_main(lambda: _finished(folder)):
             say(f"{folder} is finished")
             return Run(folder)
-        made = processes.from_main(lambda: _plan(data, settings, train, val, group_by, folder, plan, say))
+        made = processes.from_main(lambda: _plan(data, settings, train, val, group_by, folder, plan, card or {}, say))
         say(describe(made))
         _check_still_the_same(data, made)
         began = time.monotonic()
@@ -126,6 +126,7 @@ def _plan(
     group_by: str | None,
     folder: Path,
     given: Path | str | None,
+    card: Mapping[str, str],
     say: Say,
 ) -> Plan:
     """The folder's own plan, the given one, or one made from the data; the folder has it afterwards."""
@@ -141,6 +142,7 @@ def _plan(
         for _, reason in unreadable[:5]:
             say(f"left out: {reason}")
         _leave_out(folder, ({"name": n, "reason": r} for n, r in unreadable))
+    made = made.model_copy(update={"card": made.card or dict(card)})
     split = {"train": made.train, "val": made.val, "folds": made.fold_names, "origin": made.split_origin}
     if made.unlabelled:
         split["unlabelled"] = made.unlabelled
@@ -180,20 +182,17 @@ def _trained(photos: Sequence[Photo], data: Dataset, plan: Plan, folder: Path, s
         history = fit_instant(network, photos, plan, say)  # type: ignore[arg-type]
         _leave_out(folder, history.skipped)
         return network, history
+    val = data.subset(plan.val).photos
+    aside = kept_aside(photos, val, s)
+    away = {p.name for p in aside} - {p.name for p in val}
+    photos = [p for p in photos if p.name not in away]
     picture = folder / "first_batches.png"
     if main and not picture.exists():
         crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed, s.loss)
         unlabelled = len(plan.unlabelled)
         first = Stream(len(photos) - unlabelled, s.batch, 0, 2, s.seed, plan.settles, unlabelled=unlabelled)
         save_batches(picture, list(loader(crops, first, 0)), data.classes)
-    looked_at = [p for p in data.subset(plan.val) if p.has_mask]
-    looked_at = looked_at[:: max(1, len(looked_at) // IN_TRAINING)][:IN_TRAINING]
-
-    def validate(current: nn.Module) -> dict[str, float]:
-        confusion = Confusion(data.classes)
-        for _, image_HW3, truth_HW in _with_truth(track(looked_at, "validating"), []):
-            confusion.counts[:, :-1] += predict_confusion(current, image_HW3, truth_HW)
-        return {} if confusion.miou is None else {"mIoU": confusion.miou}
+    looks = Looks(data.classes, [*val, *(p for p in aside if p.name in away)])
 
     def keep(history: History) -> None:
         write_rows(folder / "metrics.csv", history.rows)
@@ -202,7 +201,7 @@ def _trained(photos: Sequence[Photo], data: Dataset, plan: Plan, folder: Path, s
     with ExitStack() as stack:
         show = stack.enter_context(status("training") if main else nullcontext(lambda text: None))
         tell = stack.enter_context(_Curves(folder / "tensorboard", plan, show)) if main else lambda step, row: None
-        history = fit(network, photos, plan, folder / "checkpoints", validate if looked_at else None, tell, show, keep)
+        history = fit(network, photos, plan, folder / "checkpoints", looks if looks else None, tell, show, keep)
     return network, history
 
 
@@ -226,12 +225,12 @@ class _Curves:
         now = time.monotonic()
         if self.first is None:
             self.first, self.board = (step, now), _tensorboard(self.folder, step)
-        if self.board and (step % max(1, self.plan.steps // 500) == 0 or "mIoU" in row):
+        if self.board and (step % max(1, self.plan.steps // 500) == 0 or not row.keys().isdisjoint(LOOKS)):
             for name, value in row.items():
                 if name not in ("step", "seconds"):
                     self.board.add_scalar(name, value, step)
-        if "mIoU" in row:
-            self.show(f"step {step}: validation mIoU {100 * row['mIoU']:.1f}")
+        for name in LOOKS & row.keys():
+            self.show(f"step {step}: validation {name} {100 * row[name]:.1f}")
         if now - self.shown >= 10 or step == self.plan.steps:
             self.shown = now
             self.show(f"step {step}/{self.plan.steps}, loss {row['loss']:.3f}{self._pace(step, now)}")
@@ -332,21 +331,30 @@ def _finish(
         photos = track(data.subset(plan.val).photos, "scoring")
         _leave_out(folder, _add(scored, network, photos, plan.settings.inference))
     scores: dict[str, Any] = {}
+    told = {key: plan.card[key] for key in ("recipe", "priors", "thresholds") if key in plan.card}
+    val = data.subset(plan.val).photos
+    if agreed := agreement_of(network, val, plan.settings.inference):
+        scores["agreement"] = agreed
     if scored.confusion.counts.any():
-        scores = scored.confusion.scores() | {"calibration_error": scored.calibration.error}
+        scores |= scored.confusion.scores() | {"calibration_error": scored.calibration.error}
         scored.save(folder / "confusions.npz")
     card = protocol_card(
         data=Path(plan.data).name if plan.data else "joined data sets",  # a name: the file may travel
-        split=plan.split_origin if scores else "none: not scored",
-        photos=len(scored.names) if scores else 0,
+        split=plan.card.get("split", plan.split_origin) if scores else "none: not scored",
+        photos=len(scored.names) or agreed.get("photos", 0),
         labels=plan.kinds,
         labelling_seconds=plan.labelling_seconds,
         pretraining=pretraining(plan.settings),
         seed=plan.settings.seed,
         working_size=plan.settings.size,
-        checkpoint="best of the validations (early stopping)" if history.best_step >= 0 else "last",
+        checkpoint=f"best of the validations, by {chosen_by(data.subset(plan.train).photos, val, plan.settings)}"
+        if history.best_step >= 0
+        else "last",
         tta=str(plan.settings.inference),
+        **told,
     )
+    if "miou" not in scores:
+        card["miou_means"] = None
     minutes = round((time.monotonic() - began) / 60, 2)
     write_json(folder / "environment.json", environment(plan.settings.threads, processes.accelerator().num_processes))
     write_json(folder / "metrics.json", {**scores, "protocol": card, "steps": plan.steps, "minutes": minutes})
