@@ -196,12 +196,12 @@ export class LabelScreen {
       this.stage.canvas.focus();
     }, { icon: icon(tool), title: hint, kind: "tool" })]));
     this.not = button("Not this", "X", () => this.toggleNot(), { kind: "tool not", title: "What you draw now is not of the class" });
-    this.undo = button("Undo", "Ctrl Z", () => this.drawing.undo(), { icon: icon("undo"), kind: "tool" });
-    this.redo = button("Redo", "Ctrl Y", () => this.drawing.redo(), { icon: icon("redo"), kind: "tool" });
-    change(this.undo, { "aria-keyshortcuts": "Control+Z" });
-    change(this.redo, { "aria-keyshortcuts": "Control+Y" });
+    const small = (name, label, keys, run) => el("button", { type: "button", class: "tool", "aria-label": label,
+      "aria-keyshortcuts": keys, title: `${label} (${keys.replace("Control", "Ctrl")})`, onclick: run }, icon(name));
+    this.undo = small("undo", "Undo", "Control+Z", () => this.drawing.undo());
+    this.redo = small("redo", "Redo", "Control+Y", () => this.drawing.redo());
     return el("div", { class: "tools", role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" },
-      Object.values(this.tools), el("hr"), this.not, el("hr"), this.undo, this.redo);
+      Object.values(this.tools), el("hr"), this.not, el("hr"), el("div", { class: "pair" }, this.undo, this.redo));
   }
 
   toggleNot() {
@@ -243,6 +243,6 @@ export class LabelScreen {
         el("div", { class: "row" }, button("Sharpen", "R", () => this.sharpen("crf"), { title: "Follow the edges of the photo (dense CRF)" }),
           button("GrabCut", "G", () => this.sharpen("grabcut"), { title: "Cut the boxed and drawn objects out" }))),
       el("div", { class: "row finish" }, this.checked,
-        button("Least sure", "N", () => this.next(), { icon: icon("next"), kind: "main", title: "Open the photo the model is least sure of" })));
+        button("Next unsure", "N", () => this.next(), { kind: "main", title: "Open the photo the model is least sure of" })));
   }
 }

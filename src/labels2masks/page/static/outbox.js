@@ -1,6 +1,6 @@
 // What was said but not yet saved: sent in order, kept in this browser until the server has it.
 //
-// A batch is {photo, change, answers, checked}. The first one may be on its way; its outcome is unknown until an answer
+// A batch is {photo, change, answers, checked, tried}. Of one that was tried nobody knows whether it arrived until an answer
 // comes, so it is sent again unchanged: marks have ids, and one that is there already changes nothing.
 
 import { Refused, Unreachable } from "./api.js";
@@ -9,13 +9,14 @@ import { combined, isNothing, NOTHING, possible } from "./state.js";
 export class Outbox {
   #queue = [];
   #busy = false;
+  #sending = Promise.resolve();
   #wait = 400;
 
   /** store: {read() -> text | null, write(text)}. post(path, body) -> JSON.
    *  told: {saved(photo, version), conflict(photo, {version, marks}), refused(photo, error), state(text)}.
    *  indexOf(photo name) -> its number or -1; versionOf(photo name) -> the last version that was seen. */
-  constructor({ store, post, told, indexOf, versionOf }) {
-    Object.assign(this, { store, post, told, indexOf, versionOf });
+  constructor({ store, post, told, indexOf, versionOf, later = (run, ms) => setTimeout(run, ms) }) {
+    Object.assign(this, { store, post, told, indexOf, versionOf, later });
   }
 
   /** Take up what an earlier visit could not save. */
@@ -40,7 +41,7 @@ export class Outbox {
   }
 
   add(photo, { change = NOTHING, answers = {}, checked = null }) {
-    const at = this.#queue.findIndex((b, k) => b.photo === photo && (k > 0 || !this.#busy));
+    const at = this.#queue.findIndex((b) => b.photo === photo && !b.tried);
     if (at < 0) this.#queue.push({ photo, change, answers, checked });
     else {
       const was = this.#queue[at];
@@ -55,12 +56,21 @@ export class Outbox {
     this.flush();
   }
 
-  async flush() {
-    if (this.#busy) return;
+  /** Until the present attempt to send has ended, well or not. */
+  idle() { return this.#sending; }
+
+  flush() {
+    if (!this.#busy) this.#sending = this.#sendAll();
+    return this.#sending;
+  }
+
+  async #sendAll() {
     this.#busy = true;
     while (this.#queue.length) {
       this.told.state("saving");
       const batch = this.#queue[0];
+      batch.tried = true;
+      this.#keep();
       try {
         await this.#send(batch);
         this.#wait = 400;
@@ -68,7 +78,7 @@ export class Outbox {
         if (error instanceof Unreachable || error.status === 403 || error.status >= 500) {
           this.#busy = false;
           this.told.state(error.status === 403 ? "refused" : "lost");
-          setTimeout(() => this.flush(), this.#wait);
+          this.later(() => this.flush(), this.#wait);
           this.#wait = Math.min(this.#wait * 1.7, 5000);
           return;
         }

@@ -19,13 +19,13 @@ export class Questions {
   render(entry, chosen) {
     if (!entry || !this.app.project.classes.some((c) => !c.background)) return this.element.replaceChildren();
     const name = this.asked(entry, chosen);
-    const marked = entry.marks.some((m) => m.name === name && !m.negative);
+    const marked = tagOf(entry.marks, name) === "present" || entry.marks.some((m) => m.name === name && !m.negative);
+    const told = el("strong", {}, name);
     const asking = name
-      ? [el("p", { class: "ask" }, marked || tagOf(entry.marks, name) === "present" ? "Have you marked every " : "Is there no ",
-          el("strong", {}, name), marked ? " in this photo?" : " in this photo at all?"),
+      ? [el("p", { class: "ask" }, ...(marked ? ["Have you marked every ", told, "?"] : ["No ", told, " is marked. Is there none?"])),
         el("div", { class: "row" },
-          button(marked ? "Yes, every one" : "There is none", "Y", () => this.answer(name, "all")),
-          button(marked ? "Not all" : "There may be", "U", () => this.answer(name, "some")))]
+          button(marked ? "Yes, every one" : "Yes, none", "Y", () => this.answer(name, "all")),
+          button(marked ? "Not all" : "Not sure", "U", () => this.answer(name, "some")))]
       : [el("p", { class: "ask done" }, icon("checked"), "Every class is answered.")];
     const answers = this.app.project.classes.filter((c) => entry.answers[c.name]);
     this.element.replaceChildren(el("h2", {}, "Is it complete?"), ...asking,

@@ -82,6 +82,7 @@ export class Strip {
     const sure = photo.confidence === null || photo.confidence === undefined ? null : photo.confidence;
     made.sign.textContent = state.sign;
     change(made.bar, {
+      "data-known": sure !== null,
       "--share": sure === null ? "0%" : percent(Math.max(sure, 0.04)),
       "--colour": sure === null ? "transparent" : hex(ofConfidence(sure)),
     });
