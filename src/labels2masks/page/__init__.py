@@ -11,6 +11,7 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ..errors import UsageError
@@ -56,3 +57,13 @@ def page(
             webbrowser.open(served.address)
         uvicorn.Server(served.config).run(sockets=[served.socket])
         return {"address": served.address, "labels": served.project.file.path}
+
+
+class _Verb(ModuleType):
+    """`labels2masks.page` is a verb and a stage: whichever is imported first, it can be called."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        return page(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Verb

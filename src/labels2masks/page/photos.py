@@ -8,6 +8,7 @@ Legend: H, W = pixels of the upright photo; h, w = pixels after shrinking.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -40,13 +41,13 @@ class Decoder:
     def sizes(self, paths: Sequence[Path]) -> list[tuple[int, int] | str]:
         """(height, width) of each upright photo, from its header; the reason as text where it can not be read."""
         found: list[tuple[int, int] | str] = []
-        for start in range(0, len(paths), AT_ONCE):
+        for start in range(0, max(len(paths), 1), AT_ONCE):
             part = paths[start : start + AT_ONCE]
             try:
-                answer, _ = self._ask({"do": "sizes", "paths": [str(p) for p in part]}, str(part[0]))
+                answer, _ = self._ask({"do": "sizes", "paths": [str(p) for p in part]}, f"{len(part)} photos")
                 found += [x if isinstance(x, str) else (x[0], x[1]) for x in answer["sizes"]]
             except DataError as error:  # one of them stops the worker: ask for each alone
-                found += [str(error)] if len(part) == 1 else [s for path in part for s in self.sizes([path])]
+                found += [f"{part[0]}: {error}"] if len(part) == 1 else [s for path in part for s in self.sizes([path])]
         return found
 
     def jpeg(self, path: Path, longest: int, levels: Levels | None = None) -> bytes:
@@ -144,7 +145,7 @@ def _work() -> None:
 def _done(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     import cv2
 
-    from ..formats.image import image_size, read_image
+    from ..formats.image import image_size
 
     if job["do"] == "sizes":
         sizes: list[Any] = []
@@ -154,8 +155,7 @@ def _done(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
             except DataError as error:
                 sizes.append(str(error))
         return {"sizes": sizes}, b""
-    levels = job["levels"]
-    image_HW3 = read_image(job["path"], tuple(levels) if isinstance(levels, list) else levels)
+    image_HW3 = _read(Path(job["path"]), job["longest"], job["levels"])
     height, width = image_HW3.shape[:2]
     scale = min(1.0, (job["longest"] or max(height, width)) / max(height, width))
     if scale < 1:
@@ -165,6 +165,23 @@ def _done(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         return {"shape": image_HW3.shape}, image_HW3.tobytes()
     encoded = cv2.imencode(".jpg", image_HW3[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
     return {}, encoded.tobytes()
+
+
+def _read(path: Path, longest: int | None, levels: Any) -> np.ndarray:
+    """uint8 HW3 upright; of a JPEG that is to be shrunk to less than half only so many pixels as are needed."""
+    import cv2
+    from PIL import Image
+
+    from ..formats.image import image_size, read_image
+
+    fewer = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+    most = max((n for n in fewer if longest and max(image_size(path)) >= n * longest), default=0)
+    data = path.read_bytes() if most else b""
+    if data[:2] == b"\xff\xd8" and data.endswith(b"\xff\xd9") and Image.open(io.BytesIO(data)).mode == "RGB":
+        bgr_hw3 = cv2.imdecode(np.frombuffer(data, np.uint8), fewer[most])
+        if bgr_hw3 is not None:
+            return cv2.cvtColor(bgr_hw3, cv2.COLOR_BGR2RGB)
+    return read_image(path, tuple(levels) if isinstance(levels, list) else levels)
 
 
 if __name__ == "__main__":

@@ -127,10 +127,9 @@ class Project:
         return self.names.now
 
     @property
-    def photos(self) -> list[Photo]:
-        """All photos with their labels as of now."""
-        with self.lock:
-            return [self.photo(i) for i in range(len(self.states))]
+    def photos(self) -> Sequence[Photo]:
+        """All photos with their labels as of now, made when they are looked at."""
+        return _Photos(self)
 
     def photo(self, i: int) -> Photo:
         """Photo i with its labels as of now: marks of the page, and what was opened, the newest on top."""
@@ -360,6 +359,17 @@ class Project:
         if not any(mark.name in x for x in (self.names.now.names, self.names.now.groups)):
             raise DataError(f"{item.where}: no class {mark.name!r}; add it first")
         return mark
+
+
+class _Photos(Sequence[Photo]):
+    def __init__(self, project: Project):
+        self.project = project
+
+    def __len__(self) -> int:
+        return len(self.project)
+
+    def __getitem__(self, i: Any) -> Any:
+        return [self[k] for k in range(*i.indices(len(self)))] if isinstance(i, slice) else self.project.photo(i)
 
 
 def _state(photo: Photo, size: tuple[int, int] | str) -> State:

@@ -1,45 +1,35 @@
 """The routes of the page: thin, since what they do is in `project`, `engine` and `work`.
 
 Nothing is put into HTML here: the files of `static` are sent as they are, and everything else is JSON or pixels.
-
-Legend: h, w = pixels of a small picture.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
-import numpy as np
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.exceptions import HTTPException
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
-from ..errors import DataError, UsageError
-from ..formats.label_json import Field
 from .class_names import hex_colour
 from .events import Events
 from .guard import Guard
 from .photos import Decoder
 from .project import Conflict, Project
+from .replies import Missing, planes_of, say_failures, sent
+from .work_routes import work_routes
 
 STATIC = Path(__file__).parent / "static"
 LONGEST, THUMB, MASK, MASK_THUMB = 2048, 192, 512, 96
 MOST_LONGEST = 8192
 KEPT_BYTES = 64 << 20
 """Small pictures that are kept ready: a few thousand thumbnails."""
-
-
-class Missing(Exception):
-    """There is no such thing (yet)."""
 
 
 class Pictures:
@@ -49,6 +39,7 @@ class Pictures:
         self.project = project
         self._thumbs, self._turn, self._size = Decoder(), Lock(), 0
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        Thread(target=self._thumbs.sizes, args=([],), daemon=True).start()  # the first thumbnail need not wait for it
 
     def jpeg(self, i: int, longest: int) -> bytes:
         with self._turn:
@@ -109,6 +100,7 @@ def app(project: Project, engine: Any, jobs: Any, events: Events) -> FastAPI:
     def describe() -> dict[str, Any]:
         with project.lock:
             classes = project.classes
+            model = engine.model if engine is not None else None
             named = zip(classes.names, classes.colours, strict=True)
             return {
                 "name": project.folder.name,
@@ -118,9 +110,11 @@ def app(project: Project, engine: Any, jobs: Any, events: Events) -> FastAPI:
                     {"name": n, "colour": hex_colour(c), "background": n == classes.background} for n, c in named
                 ],
                 "photos": [shown(i) for i in range(len(project))],
-                "features": getattr(engine, "features", {"done": 0, "total": len(project)}),
-                "model": getattr(engine, "model", {"version": 0, "photos": 0, "message": ""}),
+                "features": engine.features if engine is not None else {"done": 0, "total": len(project)},
+                "model": {k: getattr(model, k, "") for k in ("version", "photos", "message")},
                 "can": dict.fromkeys(("train", "audit", "export"), jobs is not None),
+                "recipes": jobs.recipes() if jobs is not None else [],
+                "formats": jobs.formats() if jobs is not None else {},
                 "palettes": {"colour-blind": [hex_colour(c) for c in told_apart(len(classes))]},
             }
 
@@ -148,26 +142,26 @@ def app(project: Project, engine: Any, jobs: Any, events: Events) -> FastAPI:
 
     @made.post("/api/photos/{i}/marks")
     async def change_marks(i: int, request: Request) -> Any:
-        body = await _sent(request, "base", "add", "remove")
+        body = await sent(request, "base", "add", "remove")
         base = body.at("base").number()
         remove = [item.text() for item in body.items("remove", default=True)]
         add = body.at("add") if "add" in body else None
-        return await _in_thread(lambda: told(i, project.change_marks(there(i), int(base), add, remove)))
+        return await run_in_threadpool(lambda: told(i, project.change_marks(there(i), int(base), add, remove)))
 
     @made.post("/api/photos/{i}/answer")
     async def answer(i: int, request: Request) -> Any:
-        body = await _sent(request, "name", "value")
+        body = await sent(request, "name", "value")
         value = body.at("value").text() if body.has_value("value") else None
-        return await _in_thread(lambda: told(i, project.answer(there(i), body.at("name").text(), value)))
+        return await run_in_threadpool(lambda: told(i, project.answer(there(i), body.at("name").text(), value)))
 
     @made.post("/api/photos/{i}/checked")
     async def checked(i: int, request: Request) -> Any:
-        body = await _sent(request, "value")
-        return await _in_thread(lambda: told(i, project.check(there(i), body.at("value").flag())))
+        body = await sent(request, "value")
+        return await run_in_threadpool(lambda: told(i, project.check(there(i), body.at("value").flag())))
 
     @made.post("/api/classes")
     async def classes(request: Request) -> Any:
-        body = await _sent(request, "op", "name", "to", "colour")
+        body = await sent(request, "op", "name", "to", "colour")
         op, name = body.at("op").text(), body.at("name").text()
         to, colour = (body.at(k).text() if body.has_value(k) else None for k in ("to", "colour"))
 
@@ -178,7 +172,7 @@ def app(project: Project, engine: Any, jobs: Any, events: Events) -> FastAPI:
             events.tell("classes", {})
             return describe()
 
-        return await _in_thread(change)
+        return await run_in_threadpool(change)
 
     @made.get("/api/photos/{i}/mask")
     def mask(i: int, size: str = "full") -> Response:
@@ -187,14 +181,14 @@ def app(project: Project, engine: Any, jobs: Any, events: Events) -> FastAPI:
         planes = engine.mask(there(i), MASK_THUMB if size == "thumb" else MASK)
         if planes is None:
             raise Missing("no mask yet: the photo's features are being computed, or nothing is labelled yet")
-        return planes_of(planes, engine)
+        return planes_of(planes, engine.model.version)
 
     @made.post("/api/photos/{i}/sharpen")
     async def sharpen(i: int, request: Request) -> Response:
-        how = (await _sent(request, "how")).at("how").text()
+        how = (await sent(request, "how")).at("how").text()
         if engine is None:
             raise Missing("masks are not computed in this session")
-        return await _in_thread(lambda: planes_of(engine.sharpened(there(i), how), engine))
+        return await run_in_threadpool(lambda: planes_of(engine.sharpened(there(i), how), engine.model.version))
 
     @made.get("/api/next")
     def following(after: int | None = None) -> dict[str, Any]:
@@ -211,7 +205,9 @@ def app(project: Project, engine: Any, jobs: Any, events: Events) -> FastAPI:
     def conflict(_: Request, error: Conflict) -> Response:
         return JSONResponse({"message": str(error), **marks_now(error.i)}, 409)
 
-    _say_failures(made)
+    say_failures(made)
+    if jobs is not None:
+        made.include_router(work_routes(project, jobs))
     made.mount("/static", StaticFiles(directory=STATIC, follow_symlink=False))
     return made
 
@@ -245,62 +241,3 @@ def told_apart(count: int) -> list[tuple[int, int, int]]:
         r, g, b = eight[place] if turn == 0 or place else (128, 128, 128)
         made.append((r * 5 // (5 + turn), g * 5 // (5 + turn), b * 5 // (5 + turn)))
     return made
-
-
-def planes_of(planes: tuple[np.ndarray, ...], engine: Any) -> Response:
-    """Planes of uint8 hw, one behind the other."""
-    h, w = planes[0].shape
-    headers = {"X-Shape": f"{h} {w}", "X-Planes": str(len(planes))}
-    headers["X-Model"] = str(getattr(engine, "model", {}).get("version", 0))
-    content = b"".join(np.ascontiguousarray(p, np.uint8).tobytes() for p in planes)
-    return Response(content, media_type="application/octet-stream", headers=headers)
-
-
-async def _sent(request: Request, *fields: str) -> Field:
-    """The JSON object of a request, with no other fields than these. Raises DataError."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not a number")
-
-    try:
-        value = json.loads(await request.body(), parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"request: not valid JSON ({error})") from None
-    made = Field(value, "request")
-    made.only(*fields)
-    return made
-
-
-async def _in_thread(do: Callable[[], Any]) -> Any:
-    from starlette.concurrency import run_in_threadpool
-
-    return await run_in_threadpool(do)
-
-
-def _say_failures(made: FastAPI) -> None:
-    """Every failure as {message}, one line."""
-
-    def line(error: object) -> str:
-        return " ".join(str(error).split()) or "no reason given"
-
-    @made.exception_handler(Missing)
-    def missing(_: Request, error: Missing) -> Response:
-        return JSONResponse({"message": line(error)}, 404)
-
-    @made.exception_handler(UsageError)
-    @made.exception_handler(DataError)
-    def wrong(_: Request, error: Exception) -> Response:
-        return JSONResponse({"message": line(error)}, 400)
-
-    @made.exception_handler(RequestValidationError)
-    def invalid(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        return JSONResponse({"message": line(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")}, 400)
-
-    @made.exception_handler(HTTPException)
-    def http(_: Request, error: HTTPException) -> Response:
-        return JSONResponse({"message": line(error.detail)}, error.status_code)
-
-    @made.exception_handler(OSError)
-    def disk(_: Request, error: OSError) -> Response:
-        return JSONResponse({"message": line(f"the disk: {error.strerror or error}; nothing was changed")}, 500)
