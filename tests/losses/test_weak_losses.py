@@ -10,14 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labels2masks.grid import Grid
-from labels2masks.labels import REGION, VOID_ROW, Candidates, Facts
+from labels2masks.kernels.dense_crf import CRFParameters, dense_crf
+from labels2masks.labels import INK, MASK, REGION, VOID_ROW, Candidates, Facts
 from labels2masks.losses import (
+    PIXEL_TERMS,
     TERMS,
     area_share_loss,
     box_tightness_loss,
     collate,
     consistency_loss,
     photo_terms,
+    pixel_terms,
     sec,
     whats_the_point,
 )
@@ -190,7 +193,7 @@ def test_terms_are_asked_of_photos_that_have_something_to_say():
     found = photo_terms(s, grid, images, batch, dict.fromkeys(TERMS, 1.0))
     assert set(found) == set(TERMS)
     assert {t: float(count) for t, (_, count) in found.items() if t != "crf"} == {
-        "presence": 2, "expand": 1, "tightness": 4, "shares": 1
+        "presence": 2, "expand": 1, "constrain": N * h * w, "image": 1, "tightness": 4, "shares": 1
     }  # fmt: skip
     expected = sec.expand_loss(s[:1], torch.tensor([[False, True, False, True]]), 0)[0]
     assert float(found["expand"][0].detach()) == pytest.approx(float(expected.detach()))
@@ -198,4 +201,104 @@ def test_terms_are_asked_of_photos_that_have_something_to_say():
     assert s.grad.isfinite().all()
     assert photo_terms(s, grid, images, batch, dict.fromkeys(TERMS, 0.0)) == {}
     silent = collate([Candidates.open(4 * h, 4 * w, C)] * N)
-    assert set(photo_terms(s, grid, images, silent, dict.fromkeys(TERMS, 1.0))) == {"crf"}
+    assert set(photo_terms(s, grid, images, silent, dict.fromkeys(TERMS, 1.0))) == {"constrain", "crf"}
+
+
+GRID = Grid.square(4, 2.0)
+EVERY = dict.fromkeys((*TERMS, *PIXEL_TERMS), 1.0)
+
+
+def drawn(seed=0):
+    return torch.randint(0, 256, (N, 3, 4 * h, 4 * w), generator=torch.Generator().manual_seed(seed)).double()
+
+
+def test_tags_are_read_as_they_are_meant():
+    """Background may be promised too; a crop has promises without tags, and says nothing."""
+    s, whole = scores(), Candidates.open(4 * h, 4 * w, C)
+    tags = (frozenset({1}), frozenset({0}))
+    told = [replace(whole, facts=Facts(tags, (), {}, frozenset(range(C))))] * N
+    named, unnamed = (photo_terms(s, GRID, drawn(), collate(told, background=b), EVERY) for b in (0, None))
+    assert "expand" in named and "image" in named and "expand" not in unnamed
+    expected = sec.expand_loss(s, torch.tensor([[False, True, False, False]] * N), 0)[0]
+    assert float(named["expand"][0].detach()) == pytest.approx(float(expected.detach()))
+    expected = whats_the_point.image_loss(s, torch.tensor([[True, True, False, False]] * N))[0]
+    assert float(named["image"][0].detach()) == pytest.approx(float(expected.detach()))
+    crop = [replace(whole, facts=Facts((), (), {}, frozenset({1, 2, 3})))] * N
+    assert not {"expand", "image"} & set(photo_terms(s, GRID, drawn(), collate(crop, background=0), EVERY))
+    some = [replace(whole, facts=Facts((frozenset({1}),), (), {}, frozenset({1, 2})))] * N
+    assert not {"expand", "image"} & set(photo_terms(s, GRID, drawn(), collate(some, background=0), EVERY))
+
+
+def test_constrain_in_the_form_of_the_loop():
+    """KL to the dense CRF of the network's own scores, over the cells that are photo; padding changes nothing."""
+    s, images = scores(), drawn()
+    bare = Candidates.open(4 * h, 4 * w, C)
+    padded = bare.mapped(lambda index_HW: np.where(np.arange(4 * w) < 12, index_HW, VOID_ROW))  # of 5 cells 3
+    total, count = photo_terms(s, GRID, images, collate([bare, padded]), EVERY)["constrain"]
+    assert float(count) == h * w + 3 * h
+    expected, of_photo = 0.0, cells(s)
+    for n, across in enumerate((w, 3)):
+        colours = images[n].reshape(3, h, 4, w, 4).mean((2, 4)).round().byte().permute(1, 2, 0).numpy()[:, :across]
+        parameters = CRFParameters(10, 80 / 12 * across / 41, 13, 3, 3 / 12 * across / 41, 10)
+        own = s[n, :, :, :across].detach().float().numpy()
+        q_Chw = dense_crf(np.ascontiguousarray(colours), preset=parameters, scores_Lhw=own, source_stride=1, prune=0)
+        for y, x in np.ndindex(h, across):
+            q = [max(float(v), 1e-4) for v in q_Chw[:, y, x]]
+            f = floored(of_photo[n][y * w + x])
+            expected += sum(v / sum(q) * log(v / sum(q) / f[c]) for c, v in enumerate(q))
+    assert expected > 0 and float(total.detach()) == pytest.approx(expected, rel=1e-4)
+    other = images.clone()
+    other[1, :, :, 12:] = 255 - other[1, :, :, 12:]
+    again = photo_terms(s, GRID, other, collate([bare, padded]), EVERY)["constrain"][0]
+    assert torch.equal(total, again)
+    total.backward()
+    assert s.grad[0].abs().sum() > 0 and s.grad[1, :, :, 3:].abs().sum() == 0
+    parameters = sec.crf_at(41)
+    assert (parameters.bilateral_xy, parameters.gaussian_xy) == (80 / 12, 3 / 12)
+
+
+def decided():
+    """Two photos of h x w pixels: ink, a mask, a set without background, a set with it, open, and void."""
+    first = Candidates.open(h, w, C).state(np.s_[:, 1:3], np.array([False, True, True, False]), REGION, 1.0)
+    first = first.state(np.s_[0:1, 3:4], np.array([True, True, False, False]), REGION, 1.0)
+    first = first.state(np.s_[0:1, 0:1], np.array([False, False, True, False]), INK, 0.95)
+    first = first.state(np.s_[2:3, 0:1], np.array([False, False, False, True]), MASK, 1.0)
+    first = first.mapped(lambda index_HW: np.where(np.arange(w) == w - 1, VOID_ROW, index_HW))
+    return [first, Candidates.open(h, w, C).state(np.s_[1:2, 0:1], np.array([True, False, False, False]), INK, 0.95)]
+
+
+def test_pixel_terms_as_written():
+    s = scores()
+    prior = torch.rand(N, h, w, generator=torch.Generator().manual_seed(3))
+    batch = collate(decided(), objectness=[p.numpy() for p in prior], background=0)
+    p = cells(s)
+    seed = -(log(floored(p[0][0])[2]) + log(floored(p[0][2 * w])[3])) / 2 - log(floored(p[1][w])[0])
+    point = -log(p[0][0][2]) - log(p[1][w][0])
+    objects, asked = 0.0, 0
+    for n, y, x in np.ndindex(N, h, w):
+        set_C = batch.sets_KC[batch.index_NHW[n, y, x]]
+        if set_C[0] and set_C.sum() > 1:
+            asked += 1
+            o, b = float(prior[n, y, x]), p[n][y * w + x][0]
+            objects -= (1 - o) * log(b) + o * log(1 - b)
+    assert asked == (1 + 3) + (h * w - 1)  # the rest of column 0, column 3, and the other photo but its click
+    found = pixel_terms(s, batch, EVERY)
+    assert {name: float(count) for name, (_, count) in found.items()} == {"seed": 2, "point": 2, "objectness": asked}
+    expected = {"seed": seed, "point": point, "objectness": objects}
+    assert {k: float(v.detach()) for k, (v, _) in found.items()} == pytest.approx(expected, rel=1e-5)
+    assert pixel_terms(s, batch, dict.fromkeys(EVERY, 0.0)) == {}
+    assert pixel_terms(s, collate([Candidates.open(h, w, C)] * N), EVERY) == {}
+
+
+def test_gradients_of_the_terms():
+    batch = collate(decided(), objectness=[np.full((h, w), 0.3, np.float32)] * N, background=0)
+    aim = scores(1).detach().softmax(1)
+    assert torch.autograd.gradcheck(lambda s: tuple(v for v, _ in pixel_terms(s, batch, EVERY).values()), (scores(),))
+    assert torch.autograd.gradcheck(lambda s: sec.constrain_loss(s, aim)[0], (scores(),))
+    facts = Facts((frozenset({1}),), (), {}, frozenset({1, 2, 3}))
+    told = collate([replace(c, facts=facts) for c in decided()], background=0)
+    only = {**dict.fromkeys(EVERY, 0.0), "expand": 1.0, "image": 1.0}
+    images = drawn()[..., :h, :w]
+    assert torch.autograd.gradcheck(
+        lambda s: tuple(v for v, _ in photo_terms(s, Grid(), images, told, only).values()), (scores(),)
+    )

@@ -7,8 +7,10 @@ from .consistency import consistency_loss
 from .dense_crf_loss import dense_crf_loss
 from .gated_crf_loss import gated_crf_loss
 from .photo_terms import TERMS, photo_terms
+from .pixel_terms import PIXEL_TERMS, pixel_terms
 
 __all__ = [
+    "PIXEL_TERMS",
     "TERMS",
     "Batch",
     "area_share_loss",
@@ -19,5 +21,6 @@ __all__ = [
     "dense_crf_loss",
     "gated_crf_loss",
     "photo_terms",
+    "pixel_terms",
     "presence_loss",
 ]

@@ -2,6 +2,8 @@
 
     presence    a class that is there is seen somewhere (see `presence_loss`)
     expand      SEC's: classes that are there take some of the photo, those that are not take none
+    constrain   SEC's: the network agrees with what the dense CRF makes of its own scores
+    image       What's the Point's: a class that is there is right at its best cell, another is wrong at its best
     tightness   an object reaches all sides of its box
     shares      classes take the areas that a person gave
     crf         neighbours in place and colour agree
@@ -22,9 +24,10 @@ from .area_shares import area_share_loss
 from .box_tightness import box_tightness_loss
 from .candidate_loss import Batch, presence_loss
 from .dense_crf_loss import dense_crf_loss
-from .sec import expand_loss
+from .sec import constrain_loss, crf_marginals, expand_loss
+from .whats_the_point import image_loss
 
-TERMS = ("presence", "expand", "tightness", "shares", "crf")
+TERMS = ("presence", "expand", "constrain", "image", "tightness", "shares", "crf")
 
 
 def photo_terms(
@@ -37,14 +40,21 @@ def photo_terms(
     found = {}
     if weights["presence"] > 0 and bool(batch.weak_N.any()):
         found["presence"] = presence_loss(scores_NChw, batch)
-    if weights["expand"] > 0:
-        asked = [(n, *tags) for n, facts in enumerate(batch.facts) if (tags := _tags(facts, scores_NChw))]
-        if asked:
-            pairs = [expand_loss(scores_NChw[n : n + 1], present[None], ground) for n, present, ground in asked]
-            found["expand"] = (torch.stack([p[0] for p in pairs]).sum(), torch.stack([p[1] for p in pairs]).sum())
+    tagged = []
+    if weights["expand"] > 0 or weights["image"] > 0:
+        told = [_tags(facts, batch.background, scores_NChw) for facts in batch.facts]
+        tagged = [(scores_NChw[n : n + 1], *tags) for n, tags in enumerate(told) if tags]
+    if weights["expand"] > 0 and tagged:
+        found["expand"] = _summed([expand_loss(s, present_1C, ground) for s, present_1C, ground in tagged])
+    if weights["image"] > 0 and tagged:
+        found["image"] = _summed([image_loss(s, present_1C) for s, present_1C, _ in tagged])
     if weights["tightness"] > 0 and any(f.boxes for f in batch.facts):
         found["tightness"] = box_tightness_loss(scores_NChw, [f.boxes for f in batch.facts], grid)
     inside_NHW = batch.index_NHW != VOID_ROW
+    if weights["constrain"] > 0:
+        inside_Nhw = _at(inside_NHW, scores_NChw)
+        marginals_NChw = crf_marginals(scores_NChw, images_N3HW, grid, inside_Nhw)
+        found["constrain"] = constrain_loss(scores_NChw, marginals_NChw, inside_Nhw)
     if weights["shares"] > 0 and any(f.shares for f in batch.facts):
         found["shares"] = area_share_loss(scores_NChw, _shares(batch.facts, scores_NChw), _at(inside_NHW, scores_NChw))
     if weights["crf"] > 0:
@@ -52,15 +62,24 @@ def photo_terms(
     return found
 
 
-def _tags(facts: Facts, like: Tensor) -> tuple[Tensor, int] | None:
-    """(present_C, background) of a photo whose tags are complete for all classes but one, which is background."""
-    classes = like.shape[1]
-    rest = set(range(classes)) - facts.complete
-    if len(rest) != 1 or any(len(s) != 1 for s in facts.present):
+def _tags(facts: Facts, background: int | None, like: Tensor) -> tuple[Tensor, int] | None:
+    """(present_1C, background) of a photo whose tags are complete for all classes but background; it counts as there.
+
+    background: None = the one class for which they are not. A crop has the promise and not the tags: nothing is said
+    of it, nor of a photo that shows background alone.
+    """
+    rest = set(range(like.shape[1])) - facts.complete - {background}
+    if background is None and len(rest) == 1:
+        background = rest.pop()
+    if background is None or rest or not facts.present or any(len(s) != 1 for s in facts.present):
         return None
-    present_C = torch.zeros(classes, dtype=torch.bool, device=like.device)
-    present_C[[c for s in facts.present for c in s]] = True
-    return present_C, rest.pop()
+    present_1C = torch.zeros(1, like.shape[1], dtype=torch.bool, device=like.device)
+    present_1C[0, [background, *(c for s in facts.present for c in s)]] = True
+    return present_1C, background
+
+
+def _summed(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    return torch.stack([total for total, _ in pairs]).sum(), torch.stack([count for _, count in pairs]).sum()
 
 
 def _shares(facts: list[Facts], like: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from ..labels import VOID_ROW, Candidates, Label, Mask, rasterise
 from ..labels.geometry import moved, pixel_matrix
 from ..labels.rasterise import check_size
 from .elastic import deformed, displacement, moved_labels
+from .objectness import objectness_in_crop
 from .settings import Augment
 
 FILL = (124, 116, 104)
@@ -50,7 +51,7 @@ def settled(augment: Augment) -> Augment:
 class Crop:
     """image_HW3: uint8 RGB. candidates: HW. name: the photo's. border_HW: see `losses.Batch`.
 
-    strong_HW3: the image as the network is to see it instead (see `strong`).
+    strong_HW3: the image as the network is to see it instead (see `strong`). objectness_HW: see `losses.Batch`.
     """
 
     image_HW3: np.ndarray
@@ -58,6 +59,7 @@ class Crop:
     name: str
     border_HW: np.ndarray | None = None
     strong_HW3: np.ndarray | None = None
+    objectness_HW: np.ndarray | None = None
 
 
 def training_crop(
@@ -67,11 +69,12 @@ def training_crop(
     size: int | None,
     rarity: dict[int, float],
     draw: np.random.Generator,
+    objects: bool = False,
 ) -> Crop:
     """A random crop of height x width = `crop`. Raises DataError for unreadable files.
 
     size: long side in px to which the photo is shrunk before the random zoom, None = as it is.
-    rarity: file id -> weight by which a class attracts crops.
+    rarity: file id -> weight by which a class attracts crops. objects: with `objectness_HW`?
     A photo without a mask is shown whole, so that what is known of the whole image holds.
     """
     image_HW3, labels = photo.loaded()
@@ -79,11 +82,12 @@ def training_crop(
     field_HW2 = None
     if augment.elastic > 0 and any(isinstance(x, Mask) for x in labels):
         field_HW2 = displacement(*crop, draw, augment.elastic)
+    objectness_HW = objectness_in_crop(image_HW3, matrix_23, crop, field_HW2) if objects else None
     image, candidates = apply_map(image_HW3, labels, photo.vocabulary, matrix_23, crop, field_HW2)
     image = recoloured(image, augment, draw)
     if augment.blur > 0 and draw.random() < augment.blur:
         image = cv2.GaussianBlur(image, (5, 5), 0)
-    return Crop(image, candidates, photo.name)
+    return Crop(image, candidates, photo.name, objectness_HW=objectness_HW)
 
 
 def apply_map(

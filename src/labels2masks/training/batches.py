@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..formats.dataset import Photo
 from ..losses import Batch, collate
 from ..losses.border_weights import borders_of, cell_classes
@@ -50,8 +50,8 @@ Key = tuple[int, int, bool]
 class Crops:
     """Item (epoch, index, settled): the crop of that photo in that pass. An unreadable photo gives way to another.
 
-    loss: says whether crops come with border weights, and those with undecided pixels with a strong view. Raises
-        UsageError for `cells` that are no class.
+    loss: says whether crops come with border weights, with a prior of objects, and those with undecided pixels with a
+        strong view. Raises UsageError for `cells` that are no class, and for `objectness` without a background.
     """
 
     def __init__(
@@ -67,6 +67,13 @@ class Crops:
         self.photos, self.size, self.rarity, self.seed = list(photos), size, rarity, seed
         self.loss = loss or Loss()
         self.cells = cell_classes(photos[0].vocabulary.target, self.loss.cells) if self.loss.border > 0 else []
+        classes = photos[0].vocabulary.target
+        self.background = None if classes.background is None else classes.index(classes.background)
+        if self.loss.objectness > 0 and self.background is None:
+            raise UsageError(
+                f"loss.objectness says what is background, which none of {', '.join(classes.names)} is: "
+                "--set loss.objectness=0"
+            )
         self.shown = {False: (augment, early_crop(crop)), True: (settled(augment), crop)}
         if augment.settle == 0:
             self.shown = {False: (augment, crop)}
@@ -82,7 +89,7 @@ class Crops:
             draw = np.random.default_rng([self.seed, epoch, index, attempt])
             photo = self.photos[index if attempt == 0 else int(draw.integers(len(self.photos)))]
             try:
-                crop = training_crop(photo, augment, crop_size, self.size, self.rarity, draw)
+                crop = training_crop(photo, augment, crop_size, self.size, self.rarity, draw, self.loss.objectness > 0)
             except DataError as error:
                 skipped.append((photo.name, str(error)))
                 continue
@@ -160,12 +167,12 @@ def loader(crops: Crops, stream: Stream, workers: int) -> Iterator[Step]:
     cv2.setNumThreads(1)  # the cores belong to the training step
 
     def made(keys: list[Key]) -> Step:
-        return _joined([crops[key] for key in keys])
+        return _joined([crops[key] for key in keys], crops.background)
 
     return ahead(made, stream, workers) if workers else map(made, stream)
 
 
-def _joined(items: Sequence[tuple[Crop, list[tuple[str, str]]]]) -> Step:
+def _joined(items: Sequence[tuple[Crop, list[tuple[str, str]]]], background: int | None) -> Step:
     crops = [c for c, _ in items]
     # Stacked by numpy: a torch operation in a worker thread would start a team of threads of its own.
     images_NHW3 = np.stack([c.image_HW3 for c in crops])
@@ -174,7 +181,12 @@ def _joined(items: Sequence[tuple[Crop, list[tuple[str, str]]]]) -> Step:
         strong_NHW3 = np.stack([c.image_HW3 if c.strong_HW3 is None else c.strong_HW3 for c in crops])
     return Step(
         torch.from_numpy(images_NHW3).permute(0, 3, 1, 2),
-        collate([c.candidates for c in crops], [c.border_HW for c in crops if c.border_HW is not None]),
+        collate(
+            [c.candidates for c in crops],
+            [c.border_HW for c in crops if c.border_HW is not None],
+            [c.objectness_HW for c in crops if c.objectness_HW is not None],
+            background,
+        ),
         [c.name for c in crops],
         [s for _, skipped in items for s in skipped],
         None if strong_NHW3 is None else torch.from_numpy(strong_NHW3).permute(0, 3, 1, 2),

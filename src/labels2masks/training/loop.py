@@ -25,7 +25,7 @@ from ..errors import UsageError
 from ..formats.dataset import Photo
 from ..grid import Grid
 from ..kernels.upsample import upsample
-from ..losses import TERMS, Batch, candidate_loss, consistency_loss, photo_terms
+from ..losses import PIXEL_TERMS, TERMS, Batch, candidate_loss, consistency_loss, photo_terms, pixel_terms
 from . import processes
 from .batches import Crops, Step, Stream, loader
 from .checkpoint import load_optimiser, newest_checkpoint, optimiser_tensors, save_checkpoint
@@ -40,7 +40,7 @@ from .teacher import check_teacher, make_teacher, trusted
 TOO_MANY = 5
 """Steps in a row with a loss that is not a number before the run stops."""
 
-PARTS = ("mask", "ink", "region", *TERMS, "consistency")
+PARTS = ("mask", "ink", "region", *TERMS, *PIXEL_TERMS, "consistency")
 """The means that make a loss, in the order in which processes add up their counts."""
 
 
@@ -256,7 +256,8 @@ def step_loss(
         scores_NChw = scores_NChw.float().contiguous()
         full_NCHW = upsample(scores_NChw, grid, height, width)
         means = candidate_loss(full_NCHW, labels, weights_C)
-        means |= photo_terms(scores_NChw, grid, images, labels, {term: getattr(s.loss, term) for term in TERMS})
+        weights = {term: getattr(s.loss, term) for term in (*TERMS, *PIXEL_TERMS)}
+        means |= photo_terms(scores_NChw, grid, images, labels, weights) | pixel_terms(full_NCHW, labels, weights)
         if told_NCHW is not None:
             means["consistency"] = consistency_loss(full_NCHW, told_NCHW, labels, s.loss.sure)
         counts = {name: count.detach() for name, (_, count) in means.items()}

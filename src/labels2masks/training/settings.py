@@ -69,6 +69,11 @@ class Optimiser(_Strict):
 
 class Loss(_Strict):
     """Weights of the three means, and of what else is asked of a photo (see `losses.photo_terms`), 0 = off.
+    seed, expand, constrain: SEC (Kolesnikov and Lampert 2016: 1 each). image, point, objectness: What's the Point
+    (Bearman et al. 2016: 1 each), its prior of objects made from the photo (see `training.objectness`). Both take the
+    place of `mask`, `ink`, `region` and `presence`, which are then 0. What is asked of a whole photo is asked where a
+    crop shows all of it: always without a mask; with one, narrowed ones too, where `size` is no more than `crop` and no
+    zoom is above 1.
     consistency: weight of weak-to-strong consistency (1 as in FixMatch and UniMatch). The crops that labels leave
     undecided, those of photos without any label among them, are shown to the network disturbed, and the running mean of
     the weights, which sees them as they are, says what it should have said: where the mean is `sure` (FixMatch: 0.95),
@@ -82,7 +87,12 @@ class Loss(_Strict):
     ink: float = 1.0
     region: float = 1.0
     presence: float = Field(0.1, ge=0)
+    seed: float = Field(0.0, ge=0)
     expand: float = Field(0.0, ge=0)
+    constrain: float = Field(0.0, ge=0)
+    image: float = Field(0.0, ge=0)
+    point: float = Field(0.0, ge=0)
+    objectness: float = Field(0.0, ge=0)
     tightness: float = Field(0.0, ge=0)
     shares: float = Field(0.0, ge=0)
     crf: float = Field(0.0, ge=0)
