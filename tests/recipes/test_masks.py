@@ -109,8 +109,6 @@ def test_wrong_words_are_refused(data, tmp_path):
         l2m.masks(data, tmp_path / "out", recipe="boxes-sid")
     with pytest.raises(UsageError, match="unknown step 'grabcat'"):
         l2m.masks(data, tmp_path / "out", steps=["grabcat"])
-    with pytest.raises(UsageError, match="needs class maps"):
-        l2m.masks(data, tmp_path / "out", recipe="tags-guided")
     with pytest.raises(DataError, match="no photo has labels"):
         l2m.masks(data, tmp_path / "out", split="val")
     with pytest.raises(UsageError, match="classes were chosen"):

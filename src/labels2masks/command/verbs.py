@@ -84,12 +84,27 @@ def masks(
     model: Annotated[Path | None, typer.Option("--model", metavar="RUN", help="A run whose scores are a cue.")] = None,
     maps: Annotated[Path | None, typer.Option("--maps", metavar="FOLDER", help="Other tools' maps as cues.")] = None,
     sure: Annotated[float | None, typer.Option("--sure", metavar="SHARE", help="Decide only what is so sure.")] = None,
+    saliency: Annotated[
+        str, typer.Option("--saliency", metavar="RUN|classical", help="What stands out.")
+    ] = "classical",
+    classifier: Annotated[Path | None, typer.Option("--classifier", metavar="FOLDER", help="Of class maps.")] = None,
+    weights: Annotated[str, typer.Option("--weights", metavar="auto|none|hub|FILE|RUN")] = "auto",
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Labels in, masks out: a data set to look at and to train on, without a final network."""
     result = l2m.masks(
-        data, destination, recipe=recipe, steps=words(steps), split=split, model=model, maps=maps, sure=sure
+        data,
+        destination,
+        recipe=recipe,
+        steps=words(steps),
+        split=split,
+        model=model,
+        maps=maps,
+        sure=sure,
+        saliency=saliency,
+        classifier=classifier,
+        weights=weights,
     )
     from ..recipes.masks import masks_text
 

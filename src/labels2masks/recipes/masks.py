@@ -4,9 +4,10 @@
     l2m masks boxes.jsonl narrowed/ --recipe boxes-sdi
     l2m masks boxes.jsonl narrowed/ --steps grabcut,dense_crf
     l2m masks tags.jsonl narrowed/ --steps from_maps --maps clip/ --sure 0.8
+    l2m masks tags.jsonl narrowed/ --recipe tags-guided --saliency runs/salient
     l2m train narrowed/                                a network from what is left
 
-Photos are read once, in threads.
+Photos are read once, in threads. What the steps know beside the labels, and what it learnt from, is in masks.json.
 
 Legend: C = classes; H, W = pixels.
 """
@@ -17,12 +18,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..cues.cam import QUICK_SCALES
+from ..cues.learnt_saliency import object_class, object_probability
 from ..cues.proposals import selective_search
 from ..cues.saliency import boundary_connectivity
 from ..cues.superpixels import felzenszwalb
@@ -32,16 +35,19 @@ from ..formats.dataset import Dataset, Photo
 from ..formats.image import read_image
 from ..formats.narrowed import write_narrowed, write_set, written_as
 from ..formats.open import open_dataset
-from ..labels import Mask
+from ..labels import Candidates, Mask
 from ..narrowing import STEPS, Cues, Threshold, map_cues
 from ..narrowing.chain import narrowed
 from ..prediction.ahead import ahead
-from ..prediction.model import Model, load_model
+from ..prediction.model import FILE, Model, load_model
 from ..progress import track
+from ..training.tags import TagMaps, load_tag_maps, train_classifier
 from .auto import chosen
-from .chains import NOTHING, Chain, said
+from .chains import NOTHING, Chain, priors, said
 
 SUMMARY = "masks.json"
+CLASSICAL = "classical"
+CLASSIFIER = "classifier"
 
 
 def masks(
@@ -54,18 +60,25 @@ def masks(
     threads: int | None = None,
     maps: Path | str | None = None,
     sure: float | None = None,
+    saliency: Path | str = CLASSICAL,
+    classifier: Path | str | None = None,
+    weights: Path | str = "auto",
 ) -> dict[str, Any]:
     """Narrow the labels of every photo without a mask, and write a data set that `open` reads (`formats.narrowed`).
 
     recipe: a name of `chains.CHAINS`, or "auto": by the labels of each photo. steps: names of `narrowing.STEPS`, in
         place of a recipe. split: narrow the photos of this split only; all others keep their labels as they are.
-    model: a run whose scores are a cue, for the steps that use them.
+    model: a run whose scores are a cue, for the steps that use them; in place of class maps, too.
     threads: photos in hand at once; None = one for each core.
     maps: a folder of maps or masks that other tools made (see `formats.maps`), which are cues in place of our own.
     sure: decide only where the evidence is as certain, 0..1; None: as the recipe does, or everywhere.
+    saliency: "classical" (boundary connectivity), or a run of two classes, one of them background (see `saliency`).
+    classifier: a folder of `training.tags`, whose class activation maps are a cue. Where the steps need class maps and
+        nothing gives any, one is trained on these photos first, in `out`/classifier, from these encoder `weights`.
 
-    Returns {"out", "labels" (the file to train on), "photos", "narrowed", "chains" (in words), "decided_before",
-    "decided_after" (share of the pixels that have one candidate), "images_per_second", "skipped"}.
+    Returns {"out", "labels" (the file to train on), "photos", "narrowed", "chains" (in words), "priors" (what the steps
+    knew beside the labels, in words), "decided_before", "decided_after" (share of the pixels that have one candidate),
+    "images_per_second", "skipped"}.
     Raises UsageError for unknown names, for merged classes, and for a missing cue.
     """
     data = data if isinstance(data, Dataset) else open_dataset(data)
@@ -85,7 +98,18 @@ def masks(
         raise DataError(
             f"{data.root or 'the data set'}: no photo has labels that masks could be made of: {said(chains.values())}"
         )
-    loaded = load_model(model) if model is not None else None
+    salient = None if str(saliency) == CLASSICAL else load_model(saliency)
+    if salient is not None:
+        object_class(salient.classes)
+    used = [chain for chain in chains.values() if chain.name != NOTHING.name]
+    if any("cam_CHW" in chain.cues for chain in used) and model is None and maps is None and classifier is None:
+        classifier = train_classifier(photos, folder / CLASSIFIER, weights=str(weights))
+    loaded = _Models(
+        load_model(model) if model is not None else None,
+        load_tag_maps(classifier, data.classes) if classifier is not None else None,
+        salient,
+    )
+    known = priors(used, _learnt_maps(loaded, maps), "" if salient is None else _learnt_from(salient))
     began = time.monotonic()
 
     def one(photo: Photo) -> tuple[str, Mask | None, tuple[float, float], str]:
@@ -110,6 +134,7 @@ def masks(
         "photos": len(photos),
         "narrowed": len(found),
         "chains": said(chains.values()),
+        "priors": known,
         "decided_before": round(float(before), 4),
         "decided_after": round(float(after), 4),
         "images_per_second": round(len(todo) / max(time.monotonic() - began, 1e-9), 2),
@@ -119,34 +144,68 @@ def masks(
     return result
 
 
+@dataclass(frozen=True)
+class _Models:
+    """What has learnt something: scores from labels like these, class maps from tags, what stands out from boxes."""
+
+    scores: Model | None = None
+    class_maps: TagMaps | None = None
+    salient: Model | None = None
+
+
+def _learnt_from(model: Model) -> str:
+    """Its own supervision, by its protocol card."""
+    card = model.info.get("protocol") or {}
+    labels = ", ".join(f"{count} photos with {kind}" for kind, count in sorted((card.get("labels") or {}).items()))
+    name = model.path.parent.name if model.path and model.path.name == FILE else model.path and model.path.name
+    return f"{name}, learnt from {labels or 'unknown labels'}; pretraining: {card.get('pretraining') or 'unknown'}"
+
+
+def _learnt_maps(models: _Models, maps: Path | str | None) -> str:
+    """Where class maps or scores come from, in words; "" = from these labels alone."""
+    if maps is not None:
+        return f"{Path(maps).name}, made by another tool"
+    if models.scores is not None:
+        return _learnt_from(models.scores)
+    return "" if models.class_maps is None else models.class_maps.learnt_from
+
+
 def _narrowed(
-    photo: Photo, chain: Chain, model: Model | None, maps: Path | str | None, folder: Path
+    photo: Photo, chain: Chain, models: _Models, maps: Path | str | None, folder: Path
 ) -> tuple[Mask, tuple[float, float]]:
     image_HW3 = read_image(photo.image, photo.levels)
     candidates = photo.candidates(*image_HW3.shape[:2])
     given = None if maps is None else map_cues(maps, photo)
-    cues = _cues(image_HW3, chain, photo, model, given)
+    cues = _cues(image_HW3, candidates, chain, photo, models, given)
     if maps is not None and cues.cam_CHW is None and "cam_CHW" in chain.cues:
         raise DataError(f"{maps}: no map of a class for photo {photo.name!r}")
     left = narrowed(image_HW3, candidates, cues, [STEPS[s].run for s in chain.steps], chain.rule)
     return write_narrowed(photo, left, folder), (candidates.decided(), left.decided())
 
 
-def _cues(image_HW3: np.ndarray, chain: Chain, photo: Photo, model: Model | None, given: Cues | None) -> Cues:
-    """What the chain's steps ask for: what is given, else our own. UsageError where it can not be made."""
+def _cues(
+    image_HW3: np.ndarray, candidates: Candidates, chain: Chain, photo: Photo, models: _Models, given: Cues | None
+) -> Cues:
+    """What the chain's steps ask for: what is given, else our own."""
     wanted = {c for s in chain.steps for c in (*STEPS[s].cues, *STEPS[s].further)}
-    if "cam_CHW" in chain.cues and model is None and given is None:
-        raise UsageError(
-            f"{chain.name} needs class maps: give a model that has learnt the tags with --model RUN (such as "
-            "`l2m train DATA --recipe instant`), or another tool's with --maps FOLDER"
-        )
     logs_CHW = None
-    if model is not None and wanted & {"scores_CHW", "cam_CHW"}:
-        logs_CHW = np.log(np.maximum(model.predict_scores(image_HW3), 1e-6)).astype(np.float32)
+    if models.scores is not None and wanted & {"scores_CHW", "cam_CHW"}:
+        logs_CHW = np.log(np.maximum(models.scores.predict_scores(image_HW3), 1e-6)).astype(np.float32)
+
+    def class_maps_CHW() -> np.ndarray | None:
+        if models.class_maps is not None:
+            return models.class_maps(image_HW3, candidates, QUICK_SCALES)
+        return None if logs_CHW is None else np.exp(logs_CHW)
+
+    def saliency_HW() -> np.ndarray:
+        if models.salient is None:
+            return boundary_connectivity(image_HW3)
+        return object_probability(models.salient.predict_scores(image_HW3), models.salient.classes)
+
     own: dict[str, Callable[[], np.ndarray | None]] = {
         "scores_CHW": lambda: logs_CHW,
-        "cam_CHW": lambda: None if logs_CHW is None else np.exp(logs_CHW),
-        "saliency_HW": lambda: boundary_connectivity(image_HW3),
+        "cam_CHW": class_maps_CHW,
+        "saliency_HW": saliency_HW,
         "segments_HW": lambda: felzenszwalb(image_HW3),
         "proposals_SHW": lambda: selective_search(image_HW3),
     }
@@ -163,6 +222,7 @@ def masks_text(result: dict[str, Any]) -> str:
     """What `masks` returned, for a person."""
     lines = [
         result["chains"],
+        f"known beside the labels: {result['priors']}",
         f"{result['narrowed']} photos, {result['images_per_second']:.1f} a second: decided "
         f"{100 * result['decided_before']:.1f} % of the pixels before, {100 * result['decided_after']:.1f} % after",
         *(f"left out: {s['name']}: {s['reason']}" for s in result["skipped"][:5]),
