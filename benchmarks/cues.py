@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from accuracy import DATA, row
 from mixed_labels import CLASSES
 
 import labels2masks as l2m
-from labels2masks.cues.cam import Classifier, class_maps, tag_loss
+from labels2masks.cues.cam import SCALES, Classifier, class_maps, tag_loss
 from labels2masks.cues.proposals import selective_search
 from labels2masks.cues.saliency import boundary_connectivity, minimum_barrier, spectral_residual
 from labels2masks.cues.superpixels import felzenszwalb, slic
@@ -143,9 +144,12 @@ def learnt(photos: list[Photo]) -> Classifier:
     return classifier
 
 
-def maps_of(classifier: Classifier, image_HW3: np.ndarray, photo: Photo) -> np.ndarray:
+def maps_of(
+    classifier: Classifier, image_HW3: np.ndarray, photo: Photo, scales: Sequence[float] = SCALES, flip: bool = True
+) -> np.ndarray:
     """float32 CHW, 0..1: class maps of the photo's tags; background's is empty."""
-    return class_maps(classifier, torch.from_numpy(image_HW3.copy()).permute(2, 0, 1).float(), present(photo)).numpy()
+    image_3HW = torch.from_numpy(image_HW3.copy()).permute(2, 0, 1).float()
+    return class_maps(classifier, image_3HW, present(photo), scales, flip).numpy()
 
 
 def cues_of(image_HW3: np.ndarray, photo: Photo, classifier: Classifier, network) -> dict[str, np.ndarray]:

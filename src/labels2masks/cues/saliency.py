@@ -94,8 +94,8 @@ def minimum_barrier(image_HW3: np.ndarray) -> np.ndarray:
     scale = min(BARRIER_SIDE / max(height, width), 1)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     small = cv2.cvtColor(cv2.resize(image_HW3, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2LAB)
-    barrier_hw = sum(barrier(small[..., channel], BARRIER_STEP) for channel in range(3))
-    largest = max(float(np.max(barrier_hw)), 1.0)
+    barrier_hw = np.sum([barrier(small[..., channel], BARRIER_STEP) for channel in range(3)], axis=0)
+    largest = max(float(barrier_hw.max()), 1.0)
     return cv2.resize((barrier_hw / largest).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
