@@ -5,9 +5,9 @@
 VOC animals, `train`, whole photos (about 500 x 375): human boxes for steps from boxes, human clicks for steps from
 clicks, simulated strokes for steps from scribbles, human tags for the rest. Cues are made beforehand, kept on disk, and
 their seconds a photo listed apart: class maps (and scores, their logarithms) at one scale of a classifier as in
-`cues.py`, learnt from the photos' own tags; boundary connectivity; graph superpixels; selective search, on the photo at half its size.
-Steps of many perturbed cuts take RUNS of them, not the paper's 150 (their time grows with the runs), and a quarter of
-the photos.
+`cues.py`, learnt from the photos' own tags; boundary connectivity; graph superpixels; selective search, on the photo at
+half its size. Steps of many perturbed cuts take RUNS of them, not the paper's 150 (their time grows with the runs), and
+a quarter of the photos.
 
 photos a second   of processor time in the step and in `decide`, one thread: reading is not counted
 linear            seconds of all photos over twice those of the first half; 1 = as many seconds for every photo
