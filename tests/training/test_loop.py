@@ -334,7 +334,7 @@ def test_two_processes_follow_one_plan_to_the_same_weights(photos, tmp_path, mon
     data = open_dataset(root)
     clicked = replace(data.photos[3], labels=(Points((Point("disc", 20, 20),)),))
     data = replace(data, photos=data.photos[:3] + (clicked,) + data.photos[4:])
-    plain = {"optimiser__name": "sgd", "optimiser__rate": 0.05}
+    plain = {"optimiser__name": "sgd", "optimiser__rate": 0.05, "loss__consistency": 1.0, "loss__sure": 0.0}
     plan = plan_for(data, 6, every=2, batch=4, **plain).model_copy(
         update={"val": ["photo00"], "split_origin": "by hand"}
     )

@@ -1,8 +1,10 @@
 """The online schedule: strong views, photos without labels, the teacher and its part in the loss."""
 
+import sys
 from dataclasses import replace
 from math import exp
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from training.test_loop import fitted, fresh
 from training.tiny import plan_for, same, settings, weights_of, write_plan
 
 from labels2masks.errors import UsageError
+from labels2masks.formats.splitting import apart_from
 from labels2masks.kernels.upsample import upsample
 from labels2masks.labels import Point, Points
 from labels2masks.networks.saved import FILE
@@ -170,6 +173,44 @@ def test_folds_leave_them_in_training(photos):
     plan, _ = make_plan(half, settings(loss__consistency=1), None, "auto", None, lambda s, c: (s, 0.01, 0.01))
     assert len(plan.fold_names) == 5 and len(plan.unlabelled) == 5 and len(plan.train) == 7
     assert not set(plan.unlabelled) & {name for fold in plan.fold_names for name in fold}
+
+
+def test_the_machine_is_measured_with_the_teacher_at_work(mixed, monkeypatch):
+    measure = sys.modules["labels2masks.training.measure"]
+
+    plain, seen = measure.step_loss, []
+
+    def watched(heads, batch, *rest, teacher=None):
+        seen.append((len(batch.names), batch.strong_N3HW is not None, teacher is not None))
+        return plain(heads, batch, *rest, teacher=teacher)
+
+    monkeypatch.setattr(measure, "step_loss", watched)
+    masked = replace(mixed, photos=tuple(p for p in mixed if p.has_mask or not p.labels))
+    measure.measure(masked, settings(loss__consistency=1), 3)
+    assert set(seen) == {(2, True, True), (4, True, True)}
+
+
+def test_none_belongs_together_with_a_photo_that_is_scored(photos, tmp_path):
+    """A copy of a labelled photo, and one of its group by name: near duplicates would be looked at by the teacher."""
+    masked = [replace(p, name=f"a/{p.name}") for p in photos.photos[:6]]
+    draw = np.random.default_rng(0)
+    others = []
+    for k in range(3):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), draw.integers(0, 256, (48, 64, 3), np.uint8))
+        others.append(
+            replace(photos.photos[0], name=f"{'a' if k == 0 else k}/new", image=tmp_path / f"{k}.png", labels=())
+        )
+    twin = replace(photos.photos[2], name="9/twin", labels=())
+    data = replace(photos, photos=(*masked, *others, twin))
+
+    def planned(val):
+        how = settings(loss__consistency=1)
+        return make_plan(data, how, None, val, None, lambda s, classes: (s, 0.01, 0.01))[0]
+
+    assert planned("none").unlabelled == ["a/new", "1/new", "2/new", "9/twin"]  # nothing is scored
+    assert planned("auto").unlabelled == ["a/new", "1/new", "2/new"]
+    assert any("1 photos without a label belong together" in note for note in planned("auto").notes)
+    assert apart_from(masked, [*others, twin], r"^(\w)/") == others[1:]
 
 
 def test_without_a_running_mean_or_steps_there_is_no_teacher(mixed, tmp_path):

@@ -53,6 +53,16 @@ def folds(dataset: Dataset, k: int = 5, seed: int = 0, group_by: str | None = No
     return _parts(dataset, np.full(k, 1 / k), seed, group_by)
 
 
+def apart_from(scored: Sequence[Photo], photos: Sequence[Photo], group_by: str | None = None) -> list[Photo]:
+    """Those of `photos` that are near duplicates of none of the `scored` ones, nor in a group with one.
+
+    Raises UsageError for a bad `group_by`.
+    """
+    together = _groups([*scored, *photos], group_by)
+    seen = {i for group in together if min(group) < len(scored) for i in group}
+    return [photo for i, photo in enumerate(photos, len(scored)) if i not in seen]
+
+
 def _parts(dataset: Dataset, shares_K: np.ndarray, seed: int, group_by: str | None) -> list[tuple[str, ...]]:
     scored = [p for p in dataset.photos if p.has_mask] or [p for p in dataset.photos if p.labels]
     photos = sorted(scored, key=lambda p: p.name)

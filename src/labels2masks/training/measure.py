@@ -45,10 +45,12 @@ def measure(data: Dataset, settings: Settings, classes: int) -> tuple[Settings, 
     torch.set_num_threads(s.threads)
     machine = processes.accelerator()
     labelled = [p for p in data if p.labels][: 4 * s.batch]
-    crops = Crops(labelled, s.augment, s.crop, s.size, {}, s.seed, s.loss)
+    others = [p for p in data if not p.labels][: 4 * s.batch] if s.loss.consistency > 0 else []
+    crops = Crops([*labelled, *others], s.augment, s.crop, s.size, {}, s.seed, s.loss)
 
     def batches(count: int, steps: int, settles: int | None, share: int = 1) -> Iterator[Step]:
-        return loader(crops, Stream(len(labelled), count, 0, steps, s.seed, settles, 0, share), s.workers or 0)
+        stream = Stream(len(labelled), count, 0, steps, s.seed, settles, 0, share, len(others))
+        return loader(crops, stream, s.workers or 0)
 
     settles = 0 if s.augment.settle else None
     small, best = next(batches(2, 1, settles)), (float("inf"), s)

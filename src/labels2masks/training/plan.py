@@ -21,7 +21,7 @@ from ..classes import Classes
 from ..errors import DataError, UsageError
 from ..formats.dataset import Dataset, Photo
 from ..formats.image import image_size
-from ..formats.splitting import folds, make_split
+from ..formats.splitting import apart_from, folds, make_split
 from ..labels import Boxes, Mask, kind_name, labelling_seconds, rasterise
 from ..losses.class_weights import median_frequency
 from .settings import Settings
@@ -116,6 +116,13 @@ def make_plan(
         raise DataError(f"none of the training photos can be read; the first: {seen.unreadable[0][1]}")
 
     notes = [*data.notes, *seen.notes]
+    if unlabelled and origin in (FOLDS, ASIDE):
+        scored = [p for p in photos if p.has_mask] if origin == FOLDS else data.subset(val_names).photos
+        apart = apart_from(scored, unlabelled, group_by)
+        if len(apart) < len(unlabelled):
+            alike = len(unlabelled) - len(apart)
+            notes.append(f"{alike} photos without a label belong together with photos to score by, and are left out")
+        unlabelled = apart
     settings = _sized(settings, seen)
     settings = settings.model_copy(update={"threads": settings.threads or available_cores()})
     settings = settings.model_copy(
@@ -252,6 +259,7 @@ def available_cores() -> int:
 
 
 FOLDS = "folds"
+ASIDE = "a fifth set aside, stratified by class, near duplicates kept together (split.json)"
 
 
 def split_names(
@@ -284,8 +292,7 @@ def split_names(
     if len(labelled) < 60:
         return labelled + unlabelled, [], FOLDS
     kept, aside = make_split(train_data.subset(labelled), 0.2, seed, group_by)
-    origin = "a fifth set aside, stratified by class, near duplicates kept together (split.json)"
-    return [*kept, *unlabelled], list(aside), origin
+    return [*kept, *unlabelled], list(aside), ASIDE
 
 
 class _Seen:
