@@ -40,9 +40,7 @@ def random_walk(image_HW3: np.ndarray, candidates: Candidates, cues: Cues, power
     h, w = max(round(height * scale), 1), max(round(width * scale), 1)
     small = cv2.resize(image_HW3, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32) / (255 * LIKE)
     start_Chw = np.stack([cv2.resize(m_HW, (w, h), interpolation=cv2.INTER_AREA) for m_HW in cam_CHW])
-    walked_Chw = start_Chw.astype(np.float64)
-    somewhere_C = start_Chw.any(axis=(1, 2))  # a class without a map stays without
-    walked_Chw[somewhere_C] = walk(start_Chw[somewhere_C], transitions(small.transpose(2, 0, 1)))
+    walked_Chw = walk(start_Chw, transitions(small.transpose(2, 0, 1)))
     walked_CHW = np.stack([cv2.resize(m, (width, height), interpolation=cv2.INTER_LINEAR) for m in walked_Chw])
     allowed_CHW = candidates.allowed()
     scores_CHW = np.log(np.maximum(walked_CHW, 1e-6)).astype(np.float32)
