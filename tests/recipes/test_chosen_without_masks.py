@@ -25,11 +25,13 @@ HOW = {"epochs": 1, "weights": "none", "encoder": "test_resnet", "no_photos": Tr
 def written(folder, labels, splits):
     """A data set of one drawn photo under many names. labels: name -> its labels."""
     folder.mkdir()
-    Image.fromarray(photo()).save(folder / "a.png")
-    photos = tuple(Photo(name, folder / "a.png", of_it, VOCABULARY) for name, of_it in labels.items())
+    for name in labels:
+        Image.fromarray(photo()).save(folder / f"{name}.png")
+    photos = tuple(Photo(name, folder / f"{name}.png", of_it, VOCABULARY) for name, of_it in labels.items())
     return l2m.open(jsonl.write(Dataset(CLASSES, photos, splits), folder / "set").path)
 
 
+@pytest.mark.usefixtures("small_priors")
 def test_labels_of_photos_set_aside_teach_nothing_and_predict_nothing(tmp_path):
     """With a recipe that asks a classifier for class maps, on data whose only split is `val`."""
     few = {"t0": (LABELS["tags"], LABELS["points"]), "t1": (LABELS["points"],), "t2": (LABELS["tags"],)}
@@ -86,6 +88,7 @@ def test_which_labels_choose(tmp_path):
     assert not Looks(CLASSES, [replace(p, labels=()) for p in train])
 
 
+@pytest.mark.usefixtures("small_priors")
 def test_a_certainty_chosen_by_labels_kept_aside(tmp_path):
     right = Boxes((Box.upright("disc", *DISC), Box.upright("bar", *BAR)), THINGS)
     labels = {f"s{i}": (LABELS["scribbles"], right, Tags(THINGS, complete=THINGS)) for i in range(4)}

@@ -137,7 +137,7 @@ def test_a_chain_is_a_recipe_of_train(data, tmp_path, recipe):
         stages
         == {
             "boxes-grabcut": set(),
-            "tags-guided": {"0-instant"},
+            "tags-guided": {"0-classifier"},
             "boxes-box": {"1-narrowed", "1-instant", "2-narrowed", "2-instant"},
         }[recipe]
     )

@@ -133,6 +133,9 @@ def train(
     merge: Merge = None,
     levels: Levels = None,
     no_photos: NoPhotos = False,
+    sure: Annotated[
+        str | None, typer.Option("--sure", metavar="SHARE|auto", help="Narrow labels only where it is so sure.")
+    ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Any setting; may be repeated.")
     ] = None,
@@ -161,6 +164,7 @@ def train(
         group_by=group_by,
         plan=plan,
         no_photos=no_photos,
+        sure=sure,
         settings=settings(changes or ()),
     )
     miou = run.metrics.get("miou")

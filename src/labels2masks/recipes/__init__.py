@@ -7,6 +7,7 @@ The systems that learn from cheap labels are `chains`: labels narrowed first, an
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError, did_you_mean
 from ..formats.dataset import Dataset, Photo
 from ..formats.open import open_dataset
-from ..labels import kind_name
 from ..networks import NETWORKS
 from ..report.run_report import PAGE, run_report
 from ..training import Settings, processes
@@ -25,17 +25,20 @@ from ..training.settings import with_settings
 from ..training.stages import train_stages
 from .auto import PICKS, Way, way_of_auto, way_of_chain, way_of_mixture
 from .chained import learnt_from, train_chained
-from .chains import CHAINS, priors
+from .chains import CHAINS, kind_word
 from .everyday import everyday
 from .fcn_to_dilation import FCN_TO_DILATION
 from .instant import instant, instant_and_unlabelled
+from .masks import SUMMARY
 from .published import PUBLISHED
+from .saliency import saliency, train_saliency
 
 if TYPE_CHECKING:
     from ..run import Run
 
 Recipe = Callable[[], Settings | list[Settings]]
-RECIPES: dict[str, Recipe] = {recipe.__name__: recipe for recipe in (everyday, instant, *FCN_TO_DILATION, *PUBLISHED)}
+OWN = (everyday, instant, saliency)
+RECIPES: dict[str, Recipe] = {recipe.__name__: recipe for recipe in (*OWN, *FCN_TO_DILATION, *PUBLISHED)}
 
 UNLABELLED, ALTERNATION = "unlabelled", "alternation"
 """What may follow a recipe's name after a plus sign: photos without labels take part too; the rounds in between train
@@ -71,7 +74,7 @@ def available() -> list[dict[str, Any]]:
         row |= {"rounds": f"{chain.rounds}, {chain.between} between" if chain.rounds > 1 else None}
         rows.append({**row, "published": chain.published, "for": f"{steps}; {terms or 'the everyday loss'}"})
     rows.append({"name": "mixed", "labels": "any", **common, "for": "Every photo by its own labels, the terms of all."})
-    picks = ", ".join(f"{p.recipe} for {kind_name(p.kind)}" for p in PICKS)
+    picks = ", ".join(f"{p.recipe} for {kind_word(p.kind)}" for p in PICKS)
     rows.append({"name": "auto", "labels": "any", **common, "for": f"{picks}; mixed for several; everyday for masks"})
     rows.append({"name": f"NAME+{UNLABELLED}", "labels": "and none", "for": "photos without labels take part too"})
     rows.append({"name": f"NAME+{ALTERNATION}", "for": "the network learns between the rounds, as in the paper"})
@@ -127,6 +130,7 @@ def train(
     settings: {"optimiser.rate": 3e-4}, any of `training.Settings`.
     Raises UsageError (the call), DataError (the files), TrainingError (the loss is no number).
     """
+    sure = _share(sure)
     begun = Path(out) / "plan.json" if resume and out is not None else None
     if begun is not None and begun.is_file():
         recipe = read_plan(begun).card.get("asked", recipe)
@@ -157,15 +161,31 @@ def train(
     if processes.accelerator().is_main_process:
         for line in way.lines:
             print(line, file=sys.stderr, flush=True)
-    card = {"asked": recipe, "recipe": "+".join([way.name, *added]), "priors": priors(way.chains)}
+    card = {"asked": recipe, "recipe": "+".join([way.name, *added]), "priors": "none", **_narrowed_before(data)}
     if way.chains:
         how: dict[str, Any] = {"train": train, "val": val, "group_by": group_by, "plan": plan}
         run, data = train_chained(data, way, chosen[0], out=out, resume=resume, sure=sure, card=card, **how)
+    elif way.base == saliency.__name__:
+        how = {"train": train, "val": val, "group_by": group_by, "plan": plan, "card": card}
+        run, data = train_saliency(data, chosen[0], out=out, resume=resume, **how)
     else:
         how = {"train": train, "val": val, "group_by": group_by, "plan": plan, "card": card}
         run = train_stages(data, chosen, out=out, resume=resume, **how)
     processes.from_main(lambda: _reported(run, data, no_photos))
     return run
+
+
+def _share(sure: float | str | None) -> float | str | None:
+    """The certainty as a number, "auto" or None. UsageError for what is none of them."""
+    if sure is None or sure == "auto":
+        return sure
+    try:
+        share = float(sure)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise UsageError(f"--sure {sure}: expected a share, 0..1, or auto")
+    return share
 
 
 def _parsed(recipe: str) -> tuple[str, list[str]]:
@@ -197,6 +217,16 @@ def _way(name: str, photos: Sequence[Photo], added: Sequence[str], network: str 
             raise UsageError(f"recipe {name} narrows labels in one round or none: leave out +{ALTERNATION}")
         way = replace(way, chains=tuple(replace(chain, between="network") for chain in way.chains))
     return way
+
+
+def _narrowed_before(data: Dataset) -> dict[str, str]:
+    """What the card says of labels that `masks` made: its summary lies beside them."""
+    root = data.root and Path(data.root)
+    summary = root and (root if root.is_dir() else root.parent) / SUMMARY
+    if not summary or not summary.is_file():
+        return {}
+    made = json.loads(summary.read_text(encoding="utf-8"))
+    return {"priors": f"{made.get('priors', 'unknown')} (labels narrowed before: {made['chains']})"}
 
 
 def _reported(run: Run, data: Dataset, no_photos: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import UsageError
 from ..formats.dataset import Photo
 from ..labels import AreaShares, Boxes, Label, Points, Regions, Scribbles, Tags, kind_name
-from .chains import CHAINS, NOTHING, Chain, given_steps, is_weak, narrowing_chain
+from .chains import CHAINS, NOTHING, Chain, given_steps, is_weak, kind_word, narrowing_chain
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Pick:
     kind: type[Label]
     recipe: str
     since: str
-    terms: Mapping[str, float] = field(default_factory=dict)
+    terms: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 PICKS = (
@@ -134,5 +134,5 @@ def _lines(counts: Mapping[Pick | None, int]) -> tuple[str, ...]:
         if picked in counts:
             steps = CHAINS[picked.recipe].steps if picked.recipe in CHAINS else ()
             what = picked.recipe + (f" ({' + '.join(steps)})" if steps else "")
-            lines.append(f"{kind_name(picked.kind)} on {counts[picked]} photos: {what}, since {picked.since}")
+            lines.append(f"{kind_word(picked.kind)} on {counts[picked]} photos: {what}, since {picked.since}")
     return tuple(lines)

@@ -5,7 +5,7 @@ runs/<date>-<name>/             the network, a run like any other
     stages/1-narrowed/          of several rounds, what the earlier ones narrowed
     stages/1-instant/           and the classifier that learnt from it, whose scores the next round asks;
     stages/1-network/           with `+alternation` the network itself, which the next round's starts from
-    stages/0-instant/           before the first round, for chains that need class maps: learnt from the labels alone
+    stages/0-classifier/        for chains that need class maps: what learnt the tags of the same photos
 
 Every round narrows the person's labels, never what an earlier round made of them, so that no mistake locks in. What
 learns in between learns from no photo that the run is scored on: the split is made before anything else.
@@ -14,26 +14,26 @@ learns in between learns from no photo that the run is scored on: the split is m
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..formats.dataset import Dataset, Photo
 from ..formats.open import open_dataset
 from ..narrowing import Threshold
+from ..run import Run
 from ..training import Settings, processes
 from ..training.folder import run_folder, write_json
 from ..training.plan import FOLDS, read_plan, split_names
+from ..training.rounds import alternation, made_once
 from ..training.stages import train_stages
+from ..training.tags import train_classifier
 from .auto import Way
 from .chains import is_weak
 from .instant import instant
 from .masks import SUMMARY, masks
 from .sure import choose_sure
-
-if TYPE_CHECKING:
-    from ..run import Run
 
 
 @dataclass(frozen=True)
@@ -96,37 +96,37 @@ def train_chained(
         photos = tuple(p for p in photos if is_weak(p))
     least, card = _certainty(replace(data, photos=photos), way, settings, sure, folder, card)
     rounds = max(chain.rounds for chain in way.chains)
-    alternates = any(chain.between == "network" and chain.rounds > 1 for chain in way.chains)
+    alternates = any(chain.between == "network" for chain in way.chains)
     if alternates and settings.minutes:
         settings = settings.model_copy(update={"minutes": settings.minutes / rounds})
+    classifier: Path | None = None
+    if any("cam_CHW" in chain.cues for chain in way.chains):
+        place = folder / "stages" / "0-classifier"
+        classifier = processes.from_main(lambda: train_classifier(photos, place, weights=settings.weights))
 
-    def model_of(labels: Dataset, number: int) -> Path:
-        alone = replace(labels.subset([p.name for p in photos]), splits={})
-        goes_on = alternates and number > 0
-        light = settings if goes_on else instant().model_copy(update={"weights": own, "seed": settings.seed})
-        place = folder / "stages" / f"{number}-{'network' if goes_on else 'instant'}"
-        return train_stages(alone, [light], out=place, resume=True, val="none", card=card).folder
-
-    def narrowed(number: int, model: Path | None) -> Path:
+    def narrow(number: int, model: Path | None) -> Path:
         to = folder / "narrowed" if number == rounds else folder / "stages" / f"{number}-narrowed"
-        if not (to / SUMMARY).exists():
-            shutil.rmtree(to, ignore_errors=True)  # half written before a kill
-            masks(data, to, recipe=way.narrow, split="train", model=model, sure=least)
-        return to
+        cues = {"model": model, "classifier": classifier, "sure": least}
+        made = partial(masks, data, recipe=way.narrow, split="train", **cues)
+        return processes.from_main(lambda: made_once(to, SUMMARY, made))
 
-    own = settings.weights
-    needs_maps = any("cam_CHW" in chain.cues for chain in way.chains)
-    model = model_of(data, 0) if needs_maps else None
-    for number in range(1, rounds + 1):
-        to = processes.from_main(lambda n=number, m=model: narrowed(n, m))  # type: ignore[misc]
-        if number < rounds:
-            model = model_of(open_dataset(to), number)
-            if alternates:
-                settings = settings.model_copy(update={"weights": str(model)})
-    made = open_dataset(to)
-    val = "val" if split.val else "auto" if split.origin == FOLDS else "none"
-    last = {"train": "train", "val": val, "group_by": group_by, "plan": plan, "card": card}
-    return train_stages(made, [settings], out=folder, resume=True, **last), made
+    def learn(to: Path, number: int, last: bool) -> Path:
+        labels = open_dataset(to)
+        known = json.loads((to / SUMMARY).read_text(encoding="utf-8"))["priors"]
+        told = {"card": card | {"priors": known}}
+        own = settings
+        if alternates and number > 1:
+            own = settings.model_copy(update={"weights": str(folder / "stages" / f"{number - 1}-network")})
+        if last:
+            val = "val" if split.val else "auto" if split.origin == FOLDS else "none"
+            how = {"train": "train", "val": val, "group_by": group_by, "plan": plan, **told}
+            return train_stages(labels, [own], out=folder, resume=True, **how).folder
+        alone = replace(labels.subset([p.name for p in photos]), splits={})
+        light = own if alternates else instant().model_copy(update={"weights": own.weights, "seed": own.seed})
+        place = folder / "stages" / f"{number}-{'network' if alternates else 'instant'}"
+        return train_stages(alone, [light], out=place, resume=True, val="none", **told).folder
+
+    return Run(alternation(rounds, narrow, learn)), open_dataset(folder / "narrowed")
 
 
 def _certainty(

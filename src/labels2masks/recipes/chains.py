@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ..errors import UsageError, did_you_mean
 from ..formats.dataset import Photo
-from ..labels import AreaShares, Boxes, Label, Points, Regions, Scribbles, Tags, is_mask, kind_name
+from ..labels import AreaShares, Boxes, Label, Points, Regions, Scribbles, Tags, is_mask
 from ..narrowing import STEPS, ArgMax, Rule, Threshold
 
 Kinds = tuple[type[Label], ...]
@@ -52,7 +52,7 @@ class Chain:
     @property
     def needs(self) -> str:
         """Its kinds in words: "boxes", "scribbles or points"."""
-        return " or ".join(kind_name(kind) for kind in self.kinds) or "any"
+        return " or ".join(map(kind_word, self.kinds)) or "any"
 
 
 CRF_LOSS = {"loss.crf": 0.1}
@@ -147,6 +147,11 @@ CHAINS = {
         ),
     )
 }
+
+
+def kind_word(kind: type[Label]) -> str:
+    """ "boxes", "shares": as `labels.kind_name` calls a label of that type."""
+    return "shares" if kind is AreaShares else kind.__name__.lower()
 
 
 def narrowing_chain(name: str) -> Chain:

@@ -25,6 +25,7 @@ from ..formats.open import open_dataset
 from ..run import Run
 from ..training import Settings, processes
 from ..training.stages import train_stages
+from ..training.tags import train_classifier
 from .auto import chosen
 from .chains import NOTHING
 from .instant import instant
@@ -59,13 +60,14 @@ def choose_sure(
     rest = replace(data, photos=tuple(photos[i] for i in order[len(aside) :]), splits={})
     light = instant().model_copy(update={"weights": settings.weights, "seed": settings.seed})
     processes.from_main(lambda: shutil.rmtree(folder, ignore_errors=True))  # left by a kill
-    model = None
+    classifier: Path | None = None
     if any("cam_CHW" in chosen(recipe, None, p).cues for p in photos):
-        model = train_stages(rest, [light], out=folder / "maps", val="none").folder
+        learn = partial(train_classifier, rest.photos, folder / "classifier", weights=settings.weights)
+        classifier = processes.from_main(learn)
     found = []
     for sure in tried:
         to = folder / f"{sure:g}-narrowed"
-        processes.from_main(partial(masks, rest, to, recipe=recipe, model=model, sure=sure))
+        processes.from_main(partial(masks, rest, to, recipe=recipe, classifier=classifier, sure=sure))
         learnt = train_stages(open_dataset(to), [light], out=folder / f"{sure:g}-instant", val="none")
         found.append(_agreement(learnt, aside))
     processes.from_main(lambda: shutil.rmtree(folder, ignore_errors=True))
