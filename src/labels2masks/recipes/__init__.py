@@ -28,6 +28,7 @@ from .chained import learnt_from, train_chained
 from .chains import CHAINS, kind_word
 from .everyday import everyday
 from .fcn_to_dilation import FCN_TO_DILATION
+from .frozen import frozen
 from .instant import instant, instant_and_unlabelled
 from .masks import SUMMARY
 from .published import PUBLISHED
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ..run import Run
 
 Recipe = Callable[[], Settings | list[Settings]]
-OWN = (everyday, instant, saliency)
+OWN = (everyday, frozen, instant, saliency)
 RECIPES: dict[str, Recipe] = {recipe.__name__: recipe for recipe in (*OWN, *FCN_TO_DILATION, *PUBLISHED)}
 
 UNLABELLED, ALTERNATION = "unlabelled", "alternation"
@@ -69,10 +70,10 @@ def available() -> list[dict[str, Any]]:
     common = {"network": last.network, "encoder": last.encoder, "runs": None, "rounds": None}
     for chain in CHAINS.values():
         steps = f"labels narrowed by {' + '.join(chain.steps)}" if chain.steps else "labels as they are"
-        terms = ", ".join(chain.settings)
+        terms = ", ".join(name.removeprefix("loss.") for name, weight in chain.settings.items() if weight)
         row = {"name": chain.name, "labels": chain.needs, **common, "paper": chain.paper}
         row |= {"rounds": f"{chain.rounds}, {chain.between} between" if chain.rounds > 1 else None}
-        rows.append({**row, "published": chain.published, "for": f"{steps}; {terms or 'the everyday loss'}"})
+        rows.append({**row, "published": chain.published, "for": f"{steps}{terms and f'; in the loss: {terms}'}"})
     rows.append({"name": "mixed", "labels": "any", **common, "for": "Every photo by its own labels, the terms of all."})
     picks = ", ".join(f"{p.recipe} for {kind_word(p.kind)}" for p in PICKS)
     rows.append({"name": "auto", "labels": "any", **common, "for": f"{picks}; mixed for several; everyday for masks"})
