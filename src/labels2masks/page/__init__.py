@@ -40,8 +40,6 @@ def page(
     DataError where nothing in it can be shown.
     """
     try:
-        import uvicorn
-
         from .guard import check_address
         from .served import Served
     except ImportError as error:
@@ -55,7 +53,7 @@ def page(
         )
         if browser:
             webbrowser.open(served.address)
-        uvicorn.Server(served.config).run(sockets=[served.socket])
+        served.run()
         return {"address": served.address, "labels": served.project.file.path}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -72,12 +72,11 @@ class Project:
         self.folder = (path if path.is_dir() else path.parent).resolve()
         self.private = self.folder / FOLDER
         self.lock = threading.RLock()
-        self.decoder = decoder or Decoder()
         self._close = ExitStack()
+        self.decoder = decoder or self._close.enter_context(closing(Decoder()))
         try:
             self.private.mkdir(exist_ok=True)
             self._close.enter_context(held(self.private))
-            self._close.callback(self.decoder.close)
             self._open(path, classes)
         except BaseException:
             self._close.close()
@@ -308,7 +307,8 @@ class Project:
         """Make a change that is in the journal. Raises DataError for what the page can not have written."""
         if "class" in change:
             try:
-                self._apply_class(*(change.at(k).value for k in ("class", "name", "to", "colour")))
+                to, colour = (change.at(k).text() if change.has_value(k) else None for k in ("to", "colour"))
+                self._apply_class(change.at("class").text(), change.at("name").text(), to, colour)
             except UsageError as error:
                 raise DataError(f"{change.where}: {error}") from error
             return

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -64,9 +67,28 @@ class Served:
     def __enter__(self) -> Served:
         return self
 
+    def run(self) -> None:
+        """Serve until Ctrl-C or a request to end."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is open is closed before the end
+        with suppress(KeyboardInterrupt):
+            _Server(self.config, self.events).run(sockets=[self.socket])
+
     def __exit__(self, *_: object) -> None:
         self.events.close()
         self._close.close()
+
+
+class _Server(uvicorn.Server):
+    """Says goodbye to the windows before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, events: Events):
+        super().__init__(config)
+        self._events = events
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._events.close()
+        super().handle_exit(sig, frame)
 
 
 def _engine(project: Project, encoder: str, weights: str, events: Events) -> Any:

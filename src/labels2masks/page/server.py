@@ -31,6 +31,9 @@ MOST_LONGEST = 8192
 KEPT_BYTES = 64 << 20
 """Small pictures that are kept ready: a few thousand thumbnails."""
 
+NOTHING_TOLD: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
+"""Newer versions of FastAPI tell a collector of requests where the environment names one; photos' names are in them."""
+
 
 class Pictures:
     """JPEGs of photos, the last ones kept. Thumbnails and the photo that is open are decoded by one worker each."""
@@ -62,7 +65,7 @@ class Pictures:
 
 def app(project: Project, engine: Any, jobs: Any, events: Events) -> FastAPI:
     """The page without its guard. engine, jobs: None where nothing is computed."""
-    made = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    made = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=NOTHING_TOLD)
     pictures = Pictures(project)
     made.state.pictures = pictures
 

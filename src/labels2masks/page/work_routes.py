@@ -104,8 +104,8 @@ def work_routes(project: Project, jobs: Any) -> APIRouter:
     def exported(file: str) -> Response:
         """Sent to be saved: shown in the page's own address, a file could speak for the page."""
         folder = (project.folder / EXPORTS).resolve()
-        path = (folder / file).resolve()
-        if "\0" in file or not path.is_relative_to(folder) or not path.is_file():
+        path = folder if "\0" in file else (folder / file).resolve()
+        if not (path.is_relative_to(folder) and path.is_file()):
             raise Missing(f"no export {file!r}")
         return FileResponse(path, media_type="application/octet-stream", filename=path.name)
 
