@@ -28,6 +28,7 @@ from .deeplab_v3 import DeepLabV3, DeepLabV3Cascaded, deeplab_v3_resnet50, deepl
 from .deeplab_v3plus import DeepLabV3Plus, deeplab_v3plus_resnet101
 from .dilation import DilatedContextBasic, DilatedContextLarge, DilatedFrontend
 from .fcn import FCN8s, FCN16s, FCN32s
+from .hypercolumns import Hypercolumns
 from .image_pyramid import ImagePyramid, pyramid_of
 from .linear import Linear
 from .parsenet import ParseNet
@@ -72,6 +73,7 @@ NETWORKS: dict[str, Entry] = {
     "dilated_context_large": Entry(
         DilatedContextLarge, True, _DILATED, 2016, "72.1 mIoU, VOC 2012 val, with COCO", 141_149_720
     ),
+    "hypercolumns": Entry(Hypercolumns, True, "ours; hypercolumns: Hariharan et al., arXiv 1411.5752", 2015),
     "linear": Entry(Linear, True, "Hariharan et al., arXiv 1411.5752 (hypercolumns)", 2015),
     "deeplab_v1_largefov": Entry(DeepLabV1LargeFOV, True, _V1, 2015, "62.25 mIoU, VOC 2012 val, no CRF", 20_505_429),
     "deeplab_v1_msc": Entry(DeepLabV1MSc, True, _V1, 2015, "64.21 mIoU, VOC 2012 val, no CRF", 21_711_550),
@@ -162,6 +164,7 @@ __all__ = [
     "FCN16s",
     "FCN32s",
     "ImagePyramid",
+    "Hypercolumns",
     "Linear",
     "PSPNet",
     "ParseNet",

@@ -52,6 +52,7 @@ class Crop:
     """image_HW3: uint8 RGB. candidates: HW. name: the photo's. border_HW: see `losses.Batch`.
 
     strong_HW3: the image as the network is to see it instead (see `strong`). objectness_HW: see `losses.Batch`.
+    matrix_23: the map from the photo's pixels to the crop's. maps: what a frozen encoder sees (see `frozen_maps`).
     """
 
     image_HW3: np.ndarray
@@ -60,6 +61,8 @@ class Crop:
     border_HW: np.ndarray | None = None
     strong_HW3: np.ndarray | None = None
     objectness_HW: np.ndarray | None = None
+    matrix_23: np.ndarray | None = None
+    maps: list[np.ndarray] | None = None
 
 
 def training_crop(
@@ -87,7 +90,7 @@ def training_crop(
     image = recoloured(image, augment, draw)
     if augment.blur > 0 and draw.random() < augment.blur:
         image = cv2.GaussianBlur(image, (5, 5), 0)
-    return Crop(image, candidates, photo.name, objectness_HW=objectness_HW)
+    return Crop(image, candidates, photo.name, objectness_HW=objectness_HW, matrix_23=matrix_23)
 
 
 def apply_map(

@@ -20,6 +20,7 @@ from ..losses import Batch, collate
 from ..losses.border_weights import borders_of, cell_classes
 from ..prediction.ahead import ahead
 from .augment import Crop, early_crop, settled, training_crop
+from .frozen_maps import FrozenMaps
 from .settings import Augment, Loss
 from .strong import strong_view
 
@@ -29,6 +30,7 @@ class Step:
     """images_N3HW uint8, labels, the photos' names, and what could not be read: (name, reason).
 
     strong_N3HW: what the network is to see instead, where a teacher looks at images_N3HW.
+    maps: NDhw of each level, what a frozen encoder sees in the crops (see `frozen_maps`).
     """
 
     images_N3HW: torch.Tensor
@@ -36,6 +38,7 @@ class Step:
     names: list[str]
     skipped: list[tuple[str, str]]
     strong_N3HW: torch.Tensor | None = None
+    maps: list[torch.Tensor] | None = None
 
     @property
     def shown_N3HW(self) -> torch.Tensor:
@@ -50,8 +53,9 @@ Key = tuple[int, int, bool]
 class Crops:
     """Item (epoch, index, settled): the crop of that photo in that pass. An unreadable photo gives way to another.
 
-    loss: says whether crops come with border weights, with a prior of objects, and those with undecided pixels with a
-        strong view. Raises UsageError for `cells` that are no class, and for `objectness` without a background.
+    maps: what a frozen encoder sees of the photos, for the crops to have. loss: says whether crops come with border
+        weights, with a prior of objects, and those with undecided pixels with a strong view.
+    Raises UsageError for `cells` that are no class, and for `objectness` without a background.
     """
 
     def __init__(
@@ -63,8 +67,9 @@ class Crops:
         rarity: dict[int, float],
         seed: int,
         loss: Loss | None = None,
+        maps: FrozenMaps | None = None,
     ):
-        self.photos, self.size, self.rarity, self.seed = list(photos), size, rarity, seed
+        self.photos, self.size, self.rarity, self.seed, self.maps = list(photos), size, rarity, seed, maps
         self.loss = loss or Loss()
         self.cells = cell_classes(photos[0].vocabulary.target, self.loss.cells) if self.loss.border > 0 else []
         classes = photos[0].vocabulary.target
@@ -90,6 +95,8 @@ class Crops:
             photo = self.photos[index if attempt == 0 else int(draw.integers(len(self.photos)))]
             try:
                 crop = training_crop(photo, augment, crop_size, self.size, self.rarity, draw, self.loss.objectness > 0)
+                if self.maps and crop.matrix_23 is not None:
+                    crop = replace(crop, maps=self.maps.crop(photo, crop.matrix_23, crop_size))
             except DataError as error:
                 skipped.append((photo.name, str(error)))
                 continue
@@ -97,7 +104,7 @@ class Crops:
                 labels_HW = crop.candidates.labels()
                 border_HW = borders_of(labels_HW, self.cells, self.loss.border, self.loss.sigma)
                 crop = replace(crop, border_HW=border_HW)
-            if self.loss.consistency > 0 and crop.candidates.decided() < 1:
+            if self.loss.consistency > 0 and not self.maps and crop.candidates.decided() < 1:
                 crop = replace(crop, strong_HW3=strong_view(crop.image_HW3, draw))
             return crop, skipped
         raise DataError(f"ten photos in a row could not be read, the last: {skipped[-1][1]}")
@@ -179,6 +186,8 @@ def _joined(items: Sequence[tuple[Crop, list[tuple[str, str]]]], background: int
     strong_NHW3 = None
     if any(c.strong_HW3 is not None for c in crops):
         strong_NHW3 = np.stack([c.image_HW3 if c.strong_HW3 is None else c.strong_HW3 for c in crops])
+    levels = zip(*(c.maps for c in crops if c.maps is not None), strict=True)
+    maps = [torch.from_numpy(np.stack(level)) for level in levels]
     return Step(
         torch.from_numpy(images_NHW3).permute(0, 3, 1, 2),
         collate(
@@ -190,4 +199,5 @@ def _joined(items: Sequence[tuple[Crop, list[tuple[str, str]]]], background: int
         [c.name for c in crops],
         [s for _, skipped in items for s in skipped],
         None if strong_NHW3 is None else torch.from_numpy(strong_NHW3).permute(0, 3, 1, 2),
+        maps or None,
     )

@@ -30,6 +30,7 @@ from . import processes
 from .batches import Crops, Step, Stream, loader
 from .checkpoint import load_optimiser, newest_checkpoint, optimiser_tensors, save_checkpoint
 from .dilated_depthwise import use_fast_backward
+from .frozen_maps import FrozenMaps
 from .memory import laid_out, lay_out
 from .optimiser import make_optimiser, rate_factor
 from .plan import Plan
@@ -74,6 +75,7 @@ def fit(
     tell: Callable[[int, dict[str, float]], None] = lambda step, row: None,
     say: Callable[[str], None] = lambda text: None,
     keep: Callable[[History], None] = lambda history: None,
+    maps: FrozenMaps | None = None,
 ) -> History:
     """Train `network` in place to the end of `plan`, starting from the newest checkpoint in `folder`.
 
@@ -83,6 +85,7 @@ def fit(
         one that `select` names.
     tell: called after each step with the step's row. say: called with a line worth reading.
     keep: called with the history beside each checkpoint and before a failure.
+    maps: of the photos, where the head alone learns.
     Of several processes only the main one validates, writes checkpoints and calls `keep`.
     Photos without a label take part where `loss.consistency` asks the teacher about them.
     Raises TrainingError after several losses in a row that are not numbers.
@@ -129,7 +132,7 @@ def fit(
     if teacher:
         photos = sorted(photos, key=lambda photo: not photo.labels)
         unlabelled = sum(not photo.labels for photo in photos)
-    crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed, s.loss)
+    crops = Crops(photos, s.augment, s.crop, s.size, plan.rarity, s.seed, s.loss, maps)
     stop = start if history.stopped_early else plan.steps
     here, everywhere = accelerator.process_index, accelerator.num_processes
     labelled = len(photos) - unlabelled
@@ -217,7 +220,10 @@ class Heads(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, images_N3HW: Tensor) -> list[tuple[float, Tensor, Grid]]:
+    def forward(self, images_N3HW: Tensor, maps: list[Tensor] | None = None) -> list[tuple[float, Tensor, Grid]]:
+        """maps: what the frozen encoder sees in the images; the head alone has to look at it."""
+        if maps is not None:
+            return [(1.0, self.network.head(maps), self.network.grid)]
         return self.network.training_scores(images_N3HW)
 
 
@@ -240,17 +246,19 @@ def step_loss(
     labels: Batch = batch.labels.to(device)
     images = laid_out(batch.images_N3HW.to(device).float(), s.memory_format)
     shown = images if batch.strong_N3HW is None else laid_out(batch.strong_N3HW.to(device).float(), s.memory_format)
+    maps = None if batch.maps is None else [level.to(device) for level in batch.maps]
     height, width = images.shape[2:]
     total, parts = images.new_zeros(()), {}
     processes_here = accelerator.num_processes if accelerator else 1
     synced: AbstractContextManager[object] = SyncedBatchNorm() if processes_here > 1 else nullcontext()
     # torch's own autocast: accelerate fixes one precision a process, and the plan measures both.
     with torch.autocast(device.type, torch.bfloat16, enabled=s.precision == "bfloat16"), synced:
-        scored = heads(shown)
+        scored = heads(shown, maps)
     told_NCHW = None
-    if teacher and batch.strong_N3HW is not None:  # without a strong view nothing is undecided
+    if teacher and (maps or batch.strong_N3HW is not None):  # without a strong view nothing is undecided
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=s.precision == "bfloat16"):
-            told_NCHW = upsample(teacher(images).float().contiguous(), teacher.grid, height, width)  # type: ignore[arg-type]
+            told_Nchw = teacher.head(maps) if maps else teacher(images)  # the student's dropout is its strong view
+            told_NCHW = upsample(told_Nchw.float().contiguous(), teacher.grid, height, width)  # type: ignore[arg-type]
     for head, (head_weight, scores_NChw, grid) in enumerate(scored):
         # Contiguous: of a channels-last map the softmax over classes would transpose the full-size scores.
         scores_NChw = scores_NChw.float().contiguous()

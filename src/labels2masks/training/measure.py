@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from statistics import median
 
 import torch
@@ -12,6 +13,7 @@ from ..formats.dataset import Dataset
 from . import processes
 from .batches import Crops, Step, Stream, loader
 from .dilated_depthwise import use_fast_backward
+from .frozen_maps import check_frozen
 from .loop import Heads, step_loss
 from .memory import MEMORY_FORMATS, lay_out
 from .optimiser import make_optimiser
@@ -41,6 +43,10 @@ def measure(data: Dataset, settings: Settings, classes: int) -> tuple[Settings, 
             SECONDS_A_PHOTO,
             SECONDS_A_PHOTO,
         )
+    if s.solver == "frozen":
+        s = s.model_copy(update={"precision": "float32", "memory_format": "contiguous"})
+        seconds = _head_seconds(data, s, classes)
+        return s, seconds, seconds
     assert s.crop and s.batch and s.threads
     torch.set_num_threads(s.threads)
     machine = processes.accelerator()
@@ -65,6 +71,21 @@ def measure(data: Dataset, settings: Settings, classes: int) -> tuple[Settings, 
     if s.augment.settle:
         early = _step_seconds(batches(s.batch, TIMED, None, processes_here), chosen, classes, machine.device)
     return chosen, whole, early
+
+
+def _head_seconds(data: Dataset, s: Settings, classes: int) -> float:
+    """Seconds of a step of the head, on maps of the right size that show nothing."""
+    assert s.crop and s.batch and s.threads
+    torch.set_num_threads(s.threads)
+    labelled = [p for p in data if p.labels][: s.batch]
+    network = built(s.model_copy(update={"weights": "none"}), classes)
+    check_frozen(s, network)
+    crops = Crops(labelled, s.augment, s.crop, s.size, {}, s.seed, s.loss)
+    batch = next(loader(crops, Stream(len(labelled), s.batch, 0, 1, s.seed), 0))
+    with torch.no_grad():
+        seen = network.encoder(batch.images_N3HW[:1].float())  # type: ignore[operator]
+    maps = [seen[i].expand(s.batch, -1, -1, -1).contiguous() for i in network.levels]  # type: ignore[union-attr]
+    return _step_seconds([replace(batch, maps=maps)] * 3, s, classes, torch.device("cpu"))
 
 
 def _step_seconds(

@@ -197,6 +197,8 @@ def describe(plan: Plan) -> str:
         f"{plan.steps} steps of {s.batch} crops ({passes:.1f} passes), {s.optimiser.name} {s.optimiser.rate:g} "
         f"{s.optimiser.schedule}, {s.precision}, {s.memory_format}, {s.threads} threads"
     )
+    solvers = {"steps": way, "frozen": f"of the head alone, on maps of the encoder that are made once: {way}"}
+    solvers["ridge"] = "ridge regression on frozen features, in closed form"
     lines = [
         f"data      {len(plan.train)} training photos ({kinds}), {len(plan.val)} for validation: {plan.split_origin}",
         f"          and {len(plan.unlabelled)} photos without a label, about which the teacher is asked"
@@ -208,7 +210,7 @@ def describe(plan: Plan) -> str:
         f"size      {'as they are' if s.size is None else f'long side {s.size} px'}, crops {s.crop[0]}x{s.crop[1]}"
         if s.crop
         else "",
-        f"training  {way if s.solver == 'steps' else 'ridge regression on frozen features, in closed form'}",
+        f"training  {solvers[s.solver]}",
         f"time      about {plan.expected_minutes:.1f} minutes ({plan.seconds_per_step:.2f} s a step on this machine)",
         *(f"note      {note}" for note in plan.notes),
     ]

@@ -109,7 +109,9 @@ class Loss(_Strict):
 class Settings(_Strict):
     """options: further arguments of the network's class. frozen: parts of the network, by their names in it, that
     keep weights and running statistics (see `training.stages`).
-    solver: "steps" of gradient descent, or "ridge": the network `linear` in closed form (see `training.instant`).
+    solver: "steps" of gradient descent; "frozen": steps of the head alone, on maps of the encoder that are made once
+    (see `training.frozen_maps`); or "ridge": the network `linear` in closed form (see `training.instant`).
+    maps: with "frozen", a folder to keep those maps in for further runs; None = in the run, gone when it is finished.
     epochs and minutes None: the plan takes 60 epochs, on a machine without a GPU at most 30 minutes.
     batch_norm: statistics of each batch (train), all of it as the weights have it, scale and shift too (frozen), or
     statistics recomputed over the training photos at the end. early_stop: validations without a gain before stopping,
@@ -122,7 +124,8 @@ class Settings(_Strict):
     encoder: str | None = "tf_efficientnet_lite0"
     weights: str = "auto"
     frozen: tuple[str, ...] = ()
-    solver: Literal["steps", "ridge"] = "steps"
+    solver: Literal["steps", "frozen", "ridge"] = "steps"
+    maps: str | None = None
     epochs: Above0 | None = None
     minutes: Above0 | None = None
     size: Count | None = None

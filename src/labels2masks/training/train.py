@@ -4,7 +4,7 @@ runs/<date>-<name>/
     plan.json            every decision, made before the first step
     split.json           training and validation photos
     first_batches.png    what the network is shown
-    checkpoints/         the newest two, gone when the run is finished
+    checkpoints/         the newest two, gone when the run is finished; likewise maps/, of a frozen encoder
     metrics.csv          loss, rate, validation, step by step
     tensorboard/         the same for TensorBoard
     folds/0 .. 4/        for small data sets: the runs that give the score
@@ -44,6 +44,7 @@ from . import processes
 from .batches import Crops, Stream, loader
 from .environment import environment
 from .folder import held, run_folder, write_json, write_lines, write_rows
+from .frozen_maps import FrozenMaps, check_frozen
 from .instant import fit_instant
 from .loop import History, fit
 from .measure import measure
@@ -113,7 +114,7 @@ def _finished(folder: Path) -> bool:
     for part in folder.rglob(".*.part"):
         part.unlink()
     if (folder / "model.safetensors").exists():
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        _clear(folder)
         return True
     return False
 
@@ -182,6 +183,12 @@ def _trained(photos: Sequence[Photo], data: Dataset, plan: Plan, folder: Path, s
         history = fit_instant(network, photos, plan, say)  # type: ignore[arg-type]
         _leave_out(folder, history.skipped)
         return network, history
+    maps = None
+    if s.solver == "frozen":
+        check_frozen(s, network)
+        network.encoder.requires_grad_(False)  # type: ignore[union-attr]
+        maps = FrozenMaps(network, s.size, Path(s.maps) if s.maps else folder / "maps")
+        processes.from_main(lambda: maps.make(photos))
     val = data.subset(plan.val).photos
     aside = kept_aside(photos, val, s)
     away = {p.name for p in aside} - {p.name for p in val}
@@ -201,8 +208,14 @@ def _trained(photos: Sequence[Photo], data: Dataset, plan: Plan, folder: Path, s
     with ExitStack() as stack:
         show = stack.enter_context(status("training") if main else nullcontext(lambda text: None))
         tell = stack.enter_context(_Curves(folder / "tensorboard", plan, show)) if main else lambda step, row: None
-        history = fit(network, photos, plan, folder / "checkpoints", looks if looks else None, tell, show, keep)
+        history = fit(network, photos, plan, folder / "checkpoints", looks if looks else None, tell, show, keep, maps)
     return network, history
+
+
+def _clear(folder: Path) -> None:
+    """Away with what a finished run does not need."""
+    for part in ("checkpoints", "maps"):
+        shutil.rmtree(folder / part, ignore_errors=True)
 
 
 class _Curves:
@@ -303,7 +316,7 @@ def trained_without(aside: Iterable[str], data: Dataset, plan: Plan, place: Path
         network, _ = _trained(data.subset([*inner.train, *inner.unlabelled]).photos, data, inner, place, say)
         processes.from_main(lambda: save_network(done, network, _header(inner, {})))
     if processes.accelerator().is_main_process:
-        shutil.rmtree(place / "checkpoints", ignore_errors=True)
+        _clear(place)
     return network
 
 
@@ -339,7 +352,7 @@ def _finish(
         scores |= scored.confusion.scores() | {"calibration_error": scored.calibration.error}
         scored.save(folder / "confusions.npz")
     card = protocol_card(
-        data=Path(plan.data).name if plan.data else "joined data sets",  # a name: the file may travel
+        data=plan.card.get("data") or Path(plan.data).name or "joined data sets",  # a name: the file may travel
         split=plan.card.get("split", plan.split_origin) if scores else "none: not scored",
         photos=len(scored.names) or agreed.get("photos", 0),
         labels=plan.kinds,
@@ -359,9 +372,11 @@ def _finish(
     write_json(folder / "environment.json", environment(plan.settings.threads, processes.accelerator().num_processes))
     write_json(folder / "metrics.json", {**scores, "protocol": card, "steps": plan.steps, "minutes": minutes})
     save_network(folder / "model.safetensors", network, _header(plan, {"protocol": card}))
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    told = f"mIoU {100 * scores['miou']:.1f} ({plan.split_origin}); " if scores.get("miou") is not None else ""
-    say(f"{told}the run is in {folder}")
+    _clear(folder)
+    found = f"mIoU {100 * scores['miou']:.1f} ({card['split']}); " if scores.get("miou") is not None else ""
+    if agreed:
+        found += f"agreement with the labels of {agreed['photos']} photos without masks {100 * agreed['overall']:.1f}; "
+    say(f"{found}the run is in {folder}")
 
 
 def _header(plan: Plan, info: dict[str, Any]) -> dict[str, Any]:
