@@ -105,6 +105,7 @@ export class LabelScreen {
 
   /** The newest mask of this photo. Asked for again when the model moved on meanwhile, never twice at a time. */
   async fetchMask() {
+    if (!this.app.project.model?.version) { this.note.textContent = "Draw something: masks of all photos follow."; return; }
     this.#again = true;
     if (this.#waiting) return;
     this.#waiting = true;
@@ -238,8 +239,8 @@ export class LabelScreen {
     return el("aside", { class: "side", "aria-label": "This photo" },
       this.classes.element, this.questions.element, this.marks.element,
       el("section", { class: "panel" }, el("h2", {}, "Mask"), this.shown.element,
-        field("Strength", opacity),
-        el("label", { class: "field" }, el("span", {}, "Ink width ", this.inkWidth), this.brush),
+        el("div", { class: "pairs" }, field("Strength", opacity),
+          el("label", { class: "field" }, el("span", {}, "Ink width ", this.inkWidth), this.brush)),
         el("div", { class: "row" }, button("Sharpen", "R", () => this.sharpen("crf"), { title: "Follow the edges of the photo (dense CRF)" }),
           button("GrabCut", "G", () => this.sharpen("grabcut"), { title: "Cut the boxed and drawn objects out" }))),
       el("div", { class: "row finish" }, this.checked,

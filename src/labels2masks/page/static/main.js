@@ -40,8 +40,9 @@ function togglePalette() {
 function help() {
   if (document.querySelector("dialog[open]")) return;
   const dialog = el("dialog", { class: "keys", "aria-label": "Keys" });
-  dialog.append(el("h2", {}, "Keys"), el("div", { class: "keylist" }, keys.list()),
-    el("div", { class: "row" }, button("Close", "Esc", () => dialog.close(), { kind: "main", autofocus: true })));
+  dialog.append(
+    el("div", { class: "row" }, el("h2", {}, "Keys"), el("span", { class: "gap" }), button("Close", "Esc", () => dialog.close())),
+    el("div", { class: "keylist" }, keys.list()));
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("keydown", (event) => { if (event.key === "?") dialog.close(); });
   document.body.append(dialog);

@@ -121,7 +121,7 @@ export class Strip {
   }
 
   async #fetch() {
-    if (this.#busy) return;
+    if (this.#busy || !this.app.project.model?.version) return;
     this.#busy = true;
     while (this.#wanted.size) {
       const some = [...this.#wanted].slice(0, 4);

@@ -77,7 +77,7 @@ export const TOOLS = [
   { tool: "point", key: "p", label: "Point", hint: "Click on something of the class." },
   { tool: "scribble", key: "s", label: "Scribble", hint: "Draw over what is of the class; stay inside it." },
   { tool: "box", key: "b", label: "Box", hint: "Drag a box around one object, or click two corners." },
-  { tool: "extreme", key: "e", label: "Extremes", hint: "Click the four outermost points of one object." },
+  { tool: "extreme", key: "e", label: "Extreme", hint: "Click the four outermost points of one object." },
   { tool: "polygon", key: "l", label: "Outline", hint: "Click around the object; Enter or the first corner closes it." },
   { tool: "erase", key: "d", label: "Delete", hint: "Click on a mark to delete it." },
   { tool: "hand", key: "h", label: "Move", hint: "Drag the photo. The wheel zooms." },

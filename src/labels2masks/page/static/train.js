@@ -25,7 +25,7 @@ export class TrainScreen {
     this.miou = new Curve("miou", "mIoU, %", { percents: true });
     this.overlays = el("div", { class: "overlays", role: "list", "aria-label": "What the network says now" });
     this.runs = el("div", {});
-    const recipes = app.project.recipes ?? ["auto"];
+    const recipes = app.project.recipes?.length ? app.project.recipes : ["auto"];
     this.element = el("div", { class: "page" },
       el("section", { class: "card" }, el("h1", {}, "Train a network"), this.about,
         el("div", { class: "row form" }, field("Minutes", this.minutes),
