@@ -63,7 +63,7 @@ class Told:
             self.events.append((name, value))
             self.news.notify_all()
 
-    def wait(self, happened, seconds=60):
+    def wait(self, happened, seconds=200):
         with self.news:
             assert self.news.wait_for(happened, seconds), self.events
 
