@@ -16,6 +16,7 @@ from labels2masks.labels.candidates import Facts
 from labels2masks.narrowing import STEPS, ArgMax, Cues, available, decide
 from labels2masks.narrowing.boxsup import CHEAPEST, boxsup, costs
 from labels2masks.narrowing.cam_seeds import cam_seeds
+from labels2masks.narrowing.from_scores import from_saliency, from_scores
 from labels2masks.narrowing.grabcut import grabcut, grabcut_plus
 from labels2masks.narrowing.guide_labeller import guide_labeller, guide_labeller_g0, guide_labeller_g1, guided
 from labels2masks.narrowing.objects import boxes_of, hull_of
@@ -373,3 +374,17 @@ def test_a_step_respects_void():
     assert candidates.facts == Facts()
     evidence = scribblesup(photo(), candidates, all_cues())
     assert not evidence.confidence_HW[:, :8].any()
+
+
+# What learnt maps say
+
+
+def test_scores_and_saliency_are_two_witnesses():
+    scores_CHW = np.log(np.full((3, H, W), 1 / 3, np.float32))
+    saliency_HW = np.where(truth() > 0, 0.9, 0.2).astype(np.float32)
+    cues = Cues(background=0, scores_CHW=scores_CHW, saliency_HW=saliency_HW)
+    said = from_scores(photo(), tagged(), cues) + from_saliency(photo(), tagged(), cues)
+    label_HW = decide(tagged(), said, ArgMax()).labels()
+    assert ((label_HW == 0) == (truth() == 0)).all()
+    odds_HW = from_saliency(photo(), tagged(), cues).log_scores_CHW
+    assert np.allclose(odds_HW[1] - odds_HW[0], np.log(saliency_HW / (1 - saliency_HW)))

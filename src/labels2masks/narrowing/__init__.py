@@ -16,6 +16,7 @@ from .cues import Cues
 from .decide import ArgMax, Evidence, Portion, Rule, Threshold, decide
 from .dense_crf import dense_crf
 from .from_maps import from_maps, map_cues
+from .from_scores import from_saliency, from_scores
 from .grabcut import grabcut, grabcut_plus
 from .guide_labeller import guide_labeller, guide_labeller_g0, guide_labeller_g1
 from .propagate_labels import propagate_labels
@@ -39,6 +40,8 @@ class Step(NamedTuple):
 
 STEPS = {
     "threshold": Step(threshold, "", "any", ("saliency_HW",)),
+    "from_scores": Step(from_scores, "", "any", ("scores_CHW",)),
+    "from_saliency": Step(from_saliency, "", "any", ("saliency_HW",)),
     "from_maps": Step(from_maps, "", "any", ("cam_CHW",)),
     "grabcut": Step(grabcut, "Rother et al. 2004", "boxes, extreme clicks, or scribbles"),
     "grabcut_plus": Step(grabcut_plus, "Simple Does It, Khoreva et al. 2017", "boxes"),
@@ -91,6 +94,8 @@ __all__ = [
     "em_adapt",
     "em_fixed",
     "from_maps",
+    "from_saliency",
+    "from_scores",
     "grabcut",
     "grabcut_plus",
     "guide_labeller",

@@ -14,10 +14,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels.dense_crf import CRFParameters
-from ..labels import VOID_ROW, Candidates
+from ..labels import Candidates
 from .cues import Cues
 from .decide import ArgMax, Evidence, decide
 from .dense_crf import dense_crf
+from .from_scores import said
 from .objects import as_evidence, clear_boxes, filled_boxes
 from .simple_does_it import inner_window
 
@@ -55,7 +56,7 @@ def em_fixed(
     scores_CHW = cues.need("scores_CHW", "em_fixed", image_HW3).astype(np.float32)
     bias_C = np.full(len(scores_CHW), biases[1], np.float32)
     bias_C[cues.ground("em_fixed")] = biases[0]
-    return _said(candidates, scores_CHW + bias_C[:, None, None])
+    return said(candidates, scores_CHW + bias_C[:, None, None])
 
 
 def em_adapt(
@@ -70,7 +71,7 @@ def em_adapt(
     background = cues.ground("em_adapt")
     scores_CHW = cues.need("scores_CHW", "em_adapt", image_HW3)
     present = sorted({c for meant in candidates.facts.present if len(meant) == 1 for c in meant} - {background})
-    return _said(candidates, adapted(scores_CHW, present, background, portions, rounds, seed))
+    return said(candidates, adapted(scores_CHW, present, background, portions, rounds, seed))
 
 
 def adapted(
@@ -106,10 +107,3 @@ def adapted(
                 above = 4 * np.spacing(np.abs(raised_CHW).max() + lift)  # past the tie, at the scores' magnitude
                 raised_CHW[of_class] += lift + above
     return raised_CHW
-
-
-def _said(candidates: Candidates, scores_CHW: np.ndarray) -> Evidence:
-    allowed_CHW = candidates.allowed()
-    return Evidence(
-        np.where(allowed_CHW, scores_CHW, np.float32(-np.inf)), (candidates.index_HW != VOID_ROW).astype(np.float32)
-    )
