@@ -124,6 +124,7 @@ def test_on_the_command_line_and_then_a_network(data, tmp_path, capsys):
     assert run.metrics["miou"] > 0.5
 
 
+@pytest.mark.usefixtures("small_priors")
 @pytest.mark.parametrize("recipe", ["boxes-grabcut", "tags-guided", "boxes-box"])
 def test_a_chain_is_a_recipe_of_train(data, tmp_path, recipe):
     how = {"train": "train", "val": "val", "out": tmp_path / "run", "no_photos": True, "weights": "none"}

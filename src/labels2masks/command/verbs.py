@@ -168,7 +168,9 @@ def train(
         settings=settings(changes or ()),
     )
     miou = run.metrics.get("miou")
-    text = f"{run.folder}: not scored" if miou is None else f"{run.folder}: mIoU {100 * miou:.1f}"
+    agreed = run.metrics.get("agreement", {}).get("overall")
+    unscored = "not scored" if agreed is None else f"agreement with labels kept aside {100 * agreed:.1f}, no masks"
+    text = f"{run.folder}: {unscored if miou is None else f'mIoU {100 * miou:.1f}'}"
     page = run.folder / "report.html"
     tell({"run": run.folder, "report": page, **run.metrics}, json, f"{text}\nlook at {page}")
 

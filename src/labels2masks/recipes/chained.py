@@ -90,7 +90,7 @@ def train_chained(
     split = processes.from_main(lambda: split_of_run(data, known, settings.seed, group_by=group_by, **how))
     sides = {"train": split.train} | ({"val": split.val} if split.val else {})
     data = replace(data, splits={k: v for k, v in data.splits.items() if k not in ("train", "val")} | sides)
-    card = card | ({"split": split.origin} if split.val else {})
+    card = card | {"data": name if data.root else ""} | ({"split": split.origin} if split.val else {})
     photos = data.subset(split.train).photos
     if split.origin == FOLDS:  # every photo with a mask is scored in some fold
         photos = tuple(p for p in photos if is_weak(p))
@@ -106,14 +106,14 @@ def train_chained(
 
     def narrow(number: int, model: Path | None) -> Path:
         to = folder / "narrowed" if number == rounds else folder / "stages" / f"{number}-narrowed"
-        cues = {"model": model, "classifier": classifier, "sure": least}
-        made = partial(masks, data, recipe=way.narrow, split="train", **cues)
+        cues: dict[str, Any] = {"model": model, "classifier": classifier}
+        made = partial(masks, data, recipe=way.narrow, split="train", sure=least, **cues)
         return processes.from_main(lambda: made_once(to, SUMMARY, made))
 
     def learn(to: Path, number: int, last: bool) -> Path:
         labels = open_dataset(to)
         known = json.loads((to / SUMMARY).read_text(encoding="utf-8"))["priors"]
-        told = {"card": card | {"priors": known}}
+        told: dict[str, Any] = {"card": card | {"priors": known}}
         own = settings
         if alternates and number > 1:
             own = settings.model_copy(update={"weights": str(folder / "stages" / f"{number - 1}-network")})
