@@ -29,7 +29,7 @@ from ..training import Settings, processes
 from ..training.folder import run_folder
 from ..training.settings import Augment, Loss, Optimiser
 from ..training.stages import train_stages
-from ..training.tags import LOWER_HALF
+from ..training.tags import LOWER_HALF, frozen_in
 from .masks import CLASSICAL, SUMMARY, masks
 
 if TYPE_CHECKING:
@@ -131,9 +131,7 @@ def _of_object(boxes: Boxes, source: Classes) -> Boxes:
 def _stages(settings: Settings) -> list[Settings]:
     """Of the first round: a linear network starts in closed form. What the network has no parts of is not frozen."""
     network = networks.build(settings.network, 2, encoder=settings.encoder, weights=None, settings=settings.options)
-    parts = dict(network.named_modules())
-    frozen = tuple(n for n in settings.frozen if n not in LOWER_HALF or n in parts)
-    settings = settings.model_copy(update={"frozen": frozen})
+    settings = settings.model_copy(update={"frozen": frozen_in(network, settings.frozen)})
     if settings.network != "linear":
         return [settings]
     start = {"solver": "ridge", "epochs": 1, "minutes": None, "frozen": (), "batch_norm": "train"}

@@ -54,7 +54,7 @@ FILE = "classifier.safetensors"
 STRIDE = 16
 """Of the maps; the smallest that every encoder here can have from its own weights."""
 LOWER_HALF = tuple(f"encoder.features.{part}" for part in ("conv_stem", "bn1", "blocks.0", "blocks.1", "blocks.2"))
-"""What stays as it was pretrained, where the encoder has parts of these names (the EfficientNets)."""
+"""What stays as it was pretrained in EfficientNets and their kin; other encoders learn from end to end."""
 
 
 def classifier_settings() -> Settings:
@@ -178,6 +178,13 @@ def tags_of(candidates: Candidates, classes: Classes) -> tuple[np.ndarray, np.nd
     return present_C, known_C
 
 
+def frozen_in(network: nn.Module, names: Sequence[str]) -> tuple[str, ...]:
+    """`names`, without `LOWER_HALF` in a network whose encoder has not all of its parts."""
+    parts = dict(network.named_modules())
+    halves = all(name in parts for name in LOWER_HALF)
+    return tuple(name for name in names if halves or name not in LOWER_HALF)
+
+
 def _built(s: Settings, classes: int) -> Classifier:
     """The classifier with its starting weights, what is frozen set so. UsageError for an unknown encoder."""
     if s.encoder is None:
@@ -191,11 +198,9 @@ def _built(s: Settings, classes: int) -> Classifier:
         encoder = build_encoder(s.encoder, None if s.weights == "none" else s.weights)
     classifier = Classifier(encoder, classes)
     nn.init.normal_(classifier.weigh.weight, std=0.01)
-    parts = dict(classifier.named_modules())
-    for name in s.frozen:
-        if name in parts:
-            parts[name].requires_grad_(False)
-    for part in parts.values():
+    for name in frozen_in(classifier, s.frozen):
+        classifier.get_submodule(name).requires_grad_(False)
+    for part in classifier.modules():
         if s.batch_norm == "frozen" and isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.requires_grad_(False)
     return classifier
@@ -254,6 +259,8 @@ def _fit(
 
 def _train_mode(classifier: Classifier, s: Settings) -> None:
     classifier.train()
-    for name, part in classifier.named_modules():
-        if name in s.frozen or (s.batch_norm == "frozen" and isinstance(part, nn.modules.batchnorm._BatchNorm)):
+    for name in frozen_in(classifier, s.frozen):
+        classifier.get_submodule(name).eval()
+    for part in classifier.modules():
+        if s.batch_norm == "frozen" and isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.eval()
