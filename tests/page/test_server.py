@@ -243,9 +243,7 @@ def test_events_reach_every_window(folder):
 class Instant:
     """An engine that has a mask of one photo."""
 
-    class model:
-        version, photos, message = 3, 1, ""
-
+    model = {"version": 3, "photos": 1, "message": ""}
     features = {"done": 1, "total": 3}
 
     def __init__(self):

@@ -19,6 +19,7 @@ import pytest
 from page.photos_folder import mark, write_photos
 
 import labels2masks as l2m
+from labels2masks.cli import main
 from labels2masks.labels import Scribbles
 
 WITHOUT_ENGINE = """
@@ -84,14 +85,6 @@ def test_it_listens_on_one_address_of_this_machine(page):
                 socket.create_connection((other, port_of(client)), 2)
 
 
-def test_the_token_is_long_and_random(page, tmp_path):
-    _, client = page
-    token = client.headers["x-token"]
-    assert len(token) >= 32
-    with running(write_photos(tmp_path / "more", 1)) as (_, other):
-        assert other.headers["x-token"] != token
-
-
 def test_over_a_socket_strangers_get_nothing(page):
     _, client = page
     origin = str(client.base_url)
@@ -141,17 +134,15 @@ def test_windows_hear_of_each_others_strokes_over_a_socket(page):
     assert any('"state": "labelled"' in line for line in heard)
 
 
-def test_a_second_process_is_refused(page, tmp_path):
-    folder = write_photos(tmp_path / "photos", 1)
-    with running(folder):
-        second = started(folder)
-        _, error = second.communicate(timeout=60)
+def test_a_second_process_is_refused(page):
+    _, client = page
+    second = started(client.get("/api/project").json()["folder"])
+    _, error = second.communicate(timeout=60)
     assert second.returncode == 2 and "open in another" in error and error.count("\n") == 1
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 on this system")
-@pytest.mark.parametrize("strokes", [1, 37])
-def test_killed_in_mid_session_every_answered_stroke_is_there_again(tmp_path, strokes):
+def test_killed_in_mid_session_every_answered_stroke_is_there_again(tmp_path):
     """kill -9 while strokes keep coming as fast as they are answered."""
     folder = write_photos(tmp_path / "photos", 2)
     answered: list[str] = []
@@ -163,15 +154,17 @@ def test_killed_in_mid_session_every_answered_stroke_is_there_again(tmp_path, st
                 for k in range(10_000):
                     if draw(client, f"s{k}").status_code == 200:
                         answered.append(f"s{k}")
-                    if len(answered) == strokes:
+                    if len(answered) == 37:
                         enough.set()
 
+        first_token = client.headers["x-token"]
         hand = threading.Thread(target=strokes_on)
         hand.start()
         assert enough.wait(30)
         os.kill(process.pid, signal.SIGKILL)
         hand.join()
     with running(folder) as (process, client):
+        assert client.headers["x-token"] != first_token and len(first_token) >= 32
         there = ids(client)
         assert set(answered) <= there and len(there) <= len(answered) + 1
         assert draw(client, "after").status_code == 200
@@ -197,19 +190,19 @@ def test_stopped_from_the_keyboard_it_ends_at_once_with_a_window_open(tmp_path):
 
 
 @pytest.mark.parametrize("more", [(), ("--token", "short")])
-def test_for_others_it_wants_a_token_that_was_chosen(tmp_path, more):
-    process = started(write_photos(tmp_path / "photos", 1), "--host", "0.0.0.0", *more)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 2 and "--token" in error
-    assert not (tmp_path / "photos" / ".page").exists()
+def test_for_others_it_wants_a_token_that_was_chosen(tmp_path, capsys, more):
+    folder = write_photos(tmp_path / "photos", 1)
+    assert main(["page", str(folder), "--host", "0.0.0.0", "--no-browser", *more]) == 2
+    assert "--token" in capsys.readouterr().err
+    assert not (folder / ".page").exists()
 
 
-def test_a_port_that_is_taken_is_said_before_anything_is_opened(tmp_path):
+def test_a_port_that_is_taken_is_said_before_anything_is_opened(tmp_path, capsys):
+    folder = write_photos(tmp_path / "photos", 1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        process = started(write_photos(tmp_path / "photos", 1), "--port", str(taken.getsockname()[1]))
-        _, error = process.communicate(timeout=60)
-    assert process.returncode == 2 and "--port" in error
-    assert not (tmp_path / "photos" / ".page").exists()
+        assert main(["page", str(folder), "--no-browser", "--port", str(taken.getsockname()[1])]) == 2
+    assert "--port" in capsys.readouterr().err
+    assert not (folder / ".page").exists()
 
 
 def test_the_verb_is_a_function_whatever_was_imported_first():
@@ -219,21 +212,6 @@ def test_the_verb_is_a_function_whatever_was_imported_first():
         l2m.page("nowhere", host="0.0.0.0")
 
 
-def test_what_serves_loads_no_torch_before_the_first_features(tmp_path):
-    write_photos(tmp_path / "photos", 1)
-    code = (
-        "import sys; from labels2masks.page import served\n"
-        f"with served.Served({str(tmp_path / 'photos')!r}, 0, '127.0.0.1', None, ('cat',), '', '') as s: pass\n"
-        "assert 'torch' not in sys.modules, 'torch'"
-    )
-    quiet = "import labels2masks.page.served as v; v._engine = v._jobs = lambda *_: None\n"
-    done = subprocess.run([sys.executable, "-c", quiet + code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import labels2masks.page, labels2masks.page.served, sys; assert 'torch' not in sys.modules",
-        ]
-    )
-    assert done.returncode == 0
+def test_what_serves_loads_no_torch_before_the_first_features():
+    code = "import labels2masks.page.served, labels2masks.page.project, sys; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

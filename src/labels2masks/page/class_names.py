@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from ..classes import Classes, Colour, Vocabulary, distinct_colours
 from ..errors import UsageError, did_you_mean
@@ -55,7 +56,12 @@ class ClassNames:
             return self._without(name, frozenset())
         raise UsageError(f"unknown operation {do!r}{did_you_mean(do, OPERATIONS)}")
 
-    @property
+    @cached_property
+    def same(self) -> Vocabulary:
+        """Labels in today's classes."""
+        return Vocabulary.same(self.now)
+
+    @cached_property
     def keeps_first(self) -> bool:
         """Are all classes of the opened files still what they were?"""
         return all(n == known and self.meaning[known] == {n} for n, known in self.first.items())

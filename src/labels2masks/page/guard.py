@@ -89,9 +89,9 @@ class Guard:
             await send(message)
 
         if given := self._door(scope, headers):
-            await _answer(guarded, 303, "", {"location": "/", "set-cookie": given})
+            await _answer(guarded, 303, "", {"content-type": "text/plain", "location": "/", "set-cookie": given})
         elif reason := self._refusal(scope["method"], headers):
-            await _answer(guarded, 403, reason)
+            await _answer(guarded, 403, reason, {"content-type": "text/plain"} if scope["path"] == "/" else None)
         elif scope["method"] in ("GET", "HEAD"):
             await self.app(scope, receive, guarded)
         else:
@@ -184,8 +184,10 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 async def _answer(send: Send, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-    content = json.dumps({"message": message}).encode() if message else b""
-    listed = {"content-type": "application/json", "content-length": str(len(content)), **(headers or {})}
+    """headers: what differs from JSON; a person who opens the page reads plain text."""
+    listed = {"content-type": "application/json", **(headers or {})}
+    content = (json.dumps({"message": message}) if "json" in listed["content-type"] else message).encode()
+    listed["content-length"] = str(len(content))
     start = [(n.encode(), v.encode()) for n, v in listed.items()]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": content})

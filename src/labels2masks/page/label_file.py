@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ..classes import Vocabulary
+from ..classes import Classes, Vocabulary
 from ..files import write_atomically
 from ..formats import jsonl
 from ..formats.dataset import Dataset, Photo
@@ -120,10 +120,19 @@ def opened(path: Path, file: LabelFile) -> tuple[Dataset, list[str]]:
     if not base.is_file():
         data = jsonl.read(file.path) if file.path.is_file() else open_dataset(path)
         notes += data.notes
+        if data.classes == Classes(("background",), background="background"):  # nobody named a class yet
+            data = _in_grey(data)
         jsonl.write(data, base)
         file.believe()
     data = jsonl.read(base)
     return _with_new(data), notes
+
+
+def _in_grey(data: Dataset) -> Dataset:
+    """The background that was made for photos without any class, in a colour that leaves the others room."""
+    classes = replace(data.classes, colours=((70, 70, 78),))
+    same = Vocabulary.same(classes)
+    return replace(data, classes=classes, photos=tuple(replace(p, vocabulary=same) for p in data.photos))
 
 
 def _put_aside(private: Path) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from math import ceil
 
 import cv2
@@ -168,7 +169,7 @@ def _ink(marks: Sequence[Mark], vocabulary: Vocabulary, promises: Promises) -> l
     outlines = [m for m in marks if m.kind in OUTLINED]
     groups: list[list[Mark]] = []
     for mark in (m for m in marks if m.kind in INK):
-        for part in _cut(mark, [o for o in outlines if o.order > mark.order and _excludes(o, mark, vocabulary)]):
+        for part in _cut(mark, tuple(o for o in outlines if o.order > mark.order and _excludes(o, mark, vocabulary))):
             for group in reversed(groups):
                 if (group[0].kind, group[0].made) == (part.kind, part.made):
                     group.append(part)
@@ -235,36 +236,41 @@ def _near(outline: Mark, xy_N2: np.ndarray, reach: float) -> np.ndarray:
     high = np.ceil(np.minimum(xy_N2.max(axis=0), (x1, y1))) + margin
     if (high <= low).any():
         return np.zeros(len(xy_N2), bool)
-    w, h = (high - low).astype(int)
+    cell = max(float(np.prod(high - low) / MOST_LOOKED_AT) ** 0.5, 1.0)
+    w, h = np.ceil((high - low) / cell).astype(int)
     area_hw = np.zeros((h, w), bool)
     for polygon in _region(outline).polygons:
-        area_hw |= filled([ring_N2 - low for ring_N2 in polygon], h, w)
-    away_hw = cv2.distanceTransform((~area_hw).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        area_hw |= filled([(ring_N2 - low) / cell for ring_N2 in polygon], h, w)
     if not area_hw.any():
         return np.zeros(len(xy_N2), bool)
-    place_N2 = np.floor(xy_N2 - low).astype(int)
+    away_hw = cv2.distanceTransform((~area_hw).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    place_N2 = np.floor((xy_N2 - low) / cell).astype(int)
     inside_N = ((place_N2 >= 0) & (place_N2 < (w, h))).all(axis=1)
     x_N, y_N = np.clip(place_N2, 0, (w - 1, h - 1)).T
-    return inside_N & (away_hw[y_N, x_N] <= reach + 1)
+    return inside_N & (away_hw[y_N, x_N] <= reach / cell + 1)
 
 
-def _cut(mark: Mark, over: Sequence[Mark]) -> list[Mark]:
+MOST_LOOKED_AT = 1_000_000
+"""Pixels at which ink and outlines are compared; where a photo has more, in cells of several pixels."""
+
+
+@lru_cache(maxsize=4_096)
+def _cut(mark: Mark, over: tuple[Mark, ...]) -> tuple[Mark, ...]:
     """What is left of ink that newer outlines lie over: a point or nothing, a stroke or the pieces of one."""
     if not over:
-        return [mark]
-    line_N2 = np.array(mark.xy, np.float64) if mark.kind == "point" else _fine(np.array(mark.xy, np.float64))
+        return (mark,)
+    line_N2 = np.array(mark.xy, np.float64)
+    line_N2 = line_N2 if mark.kind == "point" else _fine(line_N2)
     gone_N = np.zeros(len(line_N2), bool)
     for outline in over:
         gone_N |= _near(outline, line_N2, _reach(mark))
     if not gone_N.any():
-        return [mark]
-    pieces = np.split(line_N2, np.flatnonzero(np.diff(gone_N)) + 1)
-    kept = [
-        p for p, gone in zip(pieces, np.split(gone_N, np.flatnonzero(np.diff(gone_N)) + 1), strict=True) if not gone[0]
-    ]
-    share = 1 / max(len(kept), 1)
-    seconds = None if mark.seconds is None else mark.seconds * share
-    return [replace(mark, xy=tuple(map(tuple, piece.tolist())), seconds=seconds) for piece in kept]
+        return (mark,)
+    borders = np.flatnonzero(np.diff(gone_N)) + 1
+    pieces = np.split(line_N2, borders)
+    kept = [piece for piece, gone in zip(pieces, gone_N[[0, *borders]], strict=True) if not gone]
+    seconds = None if mark.seconds is None else mark.seconds / max(len(kept), 1)
+    return tuple(replace(mark, xy=tuple(map(tuple, piece.tolist())), seconds=seconds) for piece in kept)
 
 
 def _fine(line_N2: np.ndarray) -> np.ndarray:

@@ -9,23 +9,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..classes import Classes, Vocabulary
+from ..classes import Classes
 from ..errors import DataError, UsageError
 from ..formats.dataset import Dataset, Photo
 from ..formats.label_json import Field
-from ..labels import kind_name
 from .class_names import ClassNames
 from .journal import FOLDER, JOURNAL, Journal, held
 from .label_file import LabelFile, opened
-from .marks import Mark, mark_from_json, marks_of, renamed
-from .newest import Promises, labels_of
+from .marks import Mark, mark_from_json
 from .photos import Decoder
+from .state import State
 
 ANSWERS = ("all", "some")
 MOST_AT_ONCE = 2_000
@@ -38,23 +37,6 @@ class Conflict(Exception):
     def __init__(self, i: int):
         super().__init__("this photo was changed in another window; what is there now is shown")
         self.i = i
-
-
-@dataclass
-class State:
-    """What is known of one photo beyond its file. version: how many changes it has had.
-
-    marks: id -> mark. removed: id -> (mark, version that removed it). touched: was anything changed since the opening?
-    """
-
-    photo: Photo
-    size: tuple[int, int]
-    marks: dict[str, Mark]
-    removed: dict[str, tuple[Mark, int]] = field(default_factory=dict)
-    answers: dict[str, str] = field(default_factory=dict)
-    checked: bool = False
-    version: int = 0
-    touched: bool = False
 
 
 class Project:
@@ -89,7 +71,7 @@ class Project:
         self._order = 0
         self._made: dict[int, tuple[int, ClassNames, Photo]] = {}
         sizes = self.decoder.sizes([p.image for p in self.base.photos])
-        self._all = [_state(p, size) for p, size in zip(self.base.photos, sizes, strict=True)]
+        self._all = [State.of(p, size) for p, size in zip(self.base.photos, sizes, strict=True)]
         reasons = [self._refused(p, size) for p, size in zip(self.base.photos, sizes, strict=True)]
         self.notes += filter(None, reasons)
         self.states = [state for state, reason in zip(self._all, reasons, strict=True) if not reason]
@@ -138,62 +120,24 @@ class Project:
         with self.lock:
             version, names, photo = self._made.get(id(state), (-1, None, None))
             if photo is None or version != state.version or names is not self.names:
-                vocabulary = self._vocabulary(state)
-                photo = replace(state.photo, vocabulary=vocabulary)
-                if state.touched or not self.names.keeps_first:
-                    labels = labels_of(state.marks.values(), vocabulary, self._promises(state))
-                    photo = replace(photo, labels=labels)
+                photo = state.photo_now(self.names, self.base.classes)
                 self._made[id(state)] = state.version, self.names, photo
             return photo
-
-    def _vocabulary(self, state: State) -> Vocabulary:
-        """The classes themselves where that says the same."""
-        has_masks = any(m.kind in ("mask", "shares") for m in state.marks.values())
-        same = Vocabulary.same(self.names.now)
-        read = self.names.vocabulary(state.photo.vocabulary, self.base.classes, has_masks)
-        plain = state.photo.vocabulary == Vocabulary.same(self.base.classes) and not has_masks
-        used = {m.name for m in state.marks.values()} | set(state.answers)
-        return same if plain and used <= {*self.names.now.names, *self.names.now.groups} else read
-
-    def _promises(self, state: State) -> Promises:
-        """What was promised in the opened file, less the classes of which a mark of the file was taken away since."""
-        gone = {m.name for m, _ in state.removed.values() if m.made == "file"}
-        kinds: dict[str, frozenset[str]] = {}
-        seconds: dict[str, float] = {}
-        for label in state.photo.labels:
-            kind = kind_name(label)
-            kinds[kind] = kinds.get(kind, frozenset()) | getattr(label, "complete", frozenset())
-            if label.seconds is not None:
-                seconds[kind] = seconds.get(kind, 0.0) + label.seconds
-        kept = {kind: self.names.promised(names) - gone for kind, names in kinds.items()}
-        boxed, outlined = (kept.pop(kind, frozenset()) for kind in ("boxes", "regions"))
-        answers = {n: state.answers[t] for n, meant in self.names.meaning.items() for t in meant if t in state.answers}
-        return Promises(answers, frozenset().union(*kept.values()), boxed, outlined, seconds)
 
     def answers(self, i: int) -> dict[str, str]:
         """class -> "all" or "some", as it was answered here or promised by the opened file."""
         with self.lock:
-            promises = self._promises(self.states[i])
-            of_file = {n: "all" for n in promises.boxed | promises.outlined}
-            return {n: a for n, a in (of_file | dict(promises.answers)).items() if n in self.names.now.foreground}
+            return self.states[i].answers_now(self.names)
 
     def marks(self, i: int) -> list[Mark]:
         """The marks of photo i, the oldest first, without those of removed classes."""
         with self.lock:
-            shown = [m for m in self.states[i].marks.values() if self.names.meaning.get(m.name) != frozenset()]
-            return sorted(shown, key=lambda m: m.order)
+            return self.states[i].marks_now(self.names)
 
     def state(self, i: int) -> str:
         """ "checked", "complete", "labelled" or "untouched"."""
         with self.lock:
-            if self.states[i].checked:
-                return "checked"
-            answers, marks = self.answers(i), self.marks(i)
-            absent = {m.name for m in marks if m.kind == "tag" and m.negative}
-            answered = all(answers.get(n) == "all" or n in absent for n in self.names.now.foreground)
-            if any(m.kind == "mask" for m in marks) or (answered and self.names.now.foreground):
-                return "complete"
-            return "labelled" if marks or answers else "untouched"
+            return self.states[i].standing(self.names)
 
     def checked(self, i: int) -> bool:
         return self.states[i].checked
@@ -338,21 +282,11 @@ class Project:
 
     def _apply_class(self, do: str, name: str, to: str | None, colour: str | None) -> None:
         self.names = self.names.changed(do, name, to, colour)
-        if do not in ("rename", "merge") or to is None:
-            return
         for state in self._all:
-            for mark in list(state.marks.values()):
-                state.marks[mark.id] = renamed(mark, name, to, do == "rename")
-            for mark, version in list(state.removed.values()):
-                state.removed[mark.id] = renamed(mark, name, to, do == "rename"), version
-            answer = state.answers.pop(name, None)
-            if do == "rename" and answer is not None:
-                state.answers[to] = answer
-            elif do == "merge" and answer != state.answers.get(to):
-                # Not all of both are marked: some are, where anybody said so, else nobody knows.
-                said = {answer, state.answers.pop(to, None)}
-                if "some" in said:
-                    state.answers[to] = "some"
+            if do == "rename" and to is not None:
+                state.rename(name, to)
+            elif do == "merge" and to is not None:
+                state.merge(name, to)
 
     def _drawn(self, item: Field, state: State) -> Mark:
         mark = mark_from_json(item, state.size)
@@ -370,13 +304,6 @@ class _Photos(Sequence[Photo]):
 
     def __getitem__(self, i: Any) -> Any:
         return [self[k] for k in range(*i.indices(len(self)))] if isinstance(i, slice) else self.project.photo(i)
-
-
-def _state(photo: Photo, size: tuple[int, int] | str) -> State:
-    """A photo as it was opened. One of unknown size is not shown, so its marks are cut nowhere."""
-    marks = marks_of(photo.labels)
-    older = (replace(mark, order=k - len(marks)) for k, mark in enumerate(marks))
-    return State(photo, (10**9, 10**9) if isinstance(size, str) else size, {m.id: m for m in older})
 
 
 def _said(mark: Mark) -> tuple[object, ...]:

@@ -103,7 +103,6 @@ def app(project: Project, engine: Any, jobs: Any, events: Events) -> FastAPI:
     def describe() -> dict[str, Any]:
         with project.lock:
             classes = project.classes
-            model = engine.model if engine is not None else None
             named = zip(classes.names, classes.colours, strict=True)
             return {
                 "name": project.folder.name,
@@ -114,7 +113,7 @@ def app(project: Project, engine: Any, jobs: Any, events: Events) -> FastAPI:
                 ],
                 "photos": [shown(i) for i in range(len(project))],
                 "features": engine.features if engine is not None else {"done": 0, "total": len(project)},
-                "model": {k: getattr(model, k, "") for k in ("version", "photos", "message")},
+                "model": engine.model if engine is not None else {"version": 0, "photos": 0, "message": ""},
                 "can": dict.fromkeys(("train", "audit", "export"), jobs is not None),
                 "recipes": jobs.recipes() if jobs is not None else [],
                 "formats": jobs.formats() if jobs is not None else {},
@@ -184,14 +183,14 @@ def app(project: Project, engine: Any, jobs: Any, events: Events) -> FastAPI:
         planes = engine.mask(there(i), MASK_THUMB if size == "thumb" else MASK)
         if planes is None:
             raise Missing("no mask yet: the photo's features are being computed, or nothing is labelled yet")
-        return planes_of(planes, engine.model.version)
+        return planes_of(planes, engine.model["version"])
 
     @made.post("/api/photos/{i}/sharpen")
     async def sharpen(i: int, request: Request) -> Response:
         how = (await sent(request, "how")).at("how").text()
         if engine is None:
             raise Missing("masks are not computed in this session")
-        return await run_in_threadpool(lambda: planes_of(engine.sharpened(there(i), how), engine.model.version))
+        return await run_in_threadpool(lambda: planes_of(engine.sharpened(there(i), how), engine.model["version"]))
 
     @made.get("/api/next")
     def following(after: int | None = None) -> dict[str, Any]:
