@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import write_tiny_dataset
 from page.photos_folder import write_photos
 from PIL import Image
 
+import labels2masks as l2m
 from labels2masks.errors import DataError
 from labels2masks.formats.image import read_image
-from labels2masks.page.photos import MEMORY, Decoder
+from labels2masks.labels import Mask, Tags
+from labels2masks.page.photos import MEMORY, Decoder, ShownPhoto
 
 
 @pytest.fixture
@@ -61,6 +65,22 @@ def test_a_file_that_never_ends_is_given_up(tmp_path):
         assert decoder.pixels(photo).shape == (48, 64, 3)
     finally:
         decoder.close()
+
+
+def test_masks_are_decoded_in_the_worker_and_are_what_the_reader_gives(decoder, tmp_path):
+    data = l2m.open(write_tiny_dataset(tmp_path / "tiny", photos=2))
+    photo = replace(data.photos[0], labels=(Tags(frozenset({"disc"})), *data.photos[0].labels))
+    shown = ShownPhoto(**vars(photo), decoder=decoder)
+    tags, mask = shown.labels_loaded()
+    assert tags == photo.labels[0] and mask.ids_HW.dtype == np.int32
+    assert (mask.ids_HW == photo.labels_loaded()[1].ids_HW).all()
+    assert (shown.candidates(48, 64).labels() == photo.candidates(48, 64).labels()).all()
+    wide = tmp_path / "wide.png"
+    Image.fromarray(np.full((48, 64), 300, np.uint16)).save(wide)
+    assert decoder.labels(replace(photo, labels=(Mask(wide),)))[0].ids_HW.max() == 300
+    wide.write_bytes(wide.read_bytes()[:60])
+    with pytest.raises(DataError, match="wide.png"):
+        decoder.labels(replace(photo, labels=(Mask(wide),)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is read from /proc")

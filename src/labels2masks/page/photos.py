@@ -8,26 +8,35 @@ Legend: H, W = pixels of the upright photo; h, w = pixels after shrinking.
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
+import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import DataError
+from ..formats.dataset import Photo
 from ..formats.image import Levels
+from ..labels import Label, Mask
 
 SECONDS = 30.0
 """For one photo, and for the sizes of `AT_ONCE` of them; the largest that is read takes 6."""
 MEMORY = 6 << 30
 """Bytes of address space: three times what the largest photo that is read needs."""
 AT_ONCE = 500
+STARTING = 120.0
+"""Seconds that a busy machine may need for the process itself."""
+READY = b"ready\n"
 
 
 class Decoder:
@@ -60,6 +69,20 @@ class Decoder:
         answer, data = self._ask(job, str(path))
         return np.frombuffer(data, np.uint8).reshape(answer["shape"])
 
+    def labels(self, photo: Photo) -> tuple[Label, ...]:
+        """`photo.labels_loaded()`, its masks decoded in the worker. Raises DataError."""
+        job = {"do": "labels", "photo": base64.b64encode(pickle.dumps(photo)).decode()}
+        answer, data = self._ask(job, str(photo.image))
+        made: list[Label] = []
+        for label, found in zip(photo.labels, answer["masks"], strict=True):
+            if found is not None:
+                kind, height, width = found
+                ids = np.frombuffer(data, kind, height * width)
+                data = data[ids.nbytes :]
+                label = Mask(ids_HW=ids.reshape(height, width).astype(np.int32), seconds=label.seconds)
+            made.append(label)
+        return tuple(made)
+
     def close(self) -> None:
         with self._turn:
             self._stop()
@@ -67,28 +90,19 @@ class Decoder:
     def _ask(self, job: dict[str, Any], what: str) -> tuple[dict[str, Any], bytes]:
         with self._turn:
             process = self._running()
-            late = threading.Event()
-
-            def too_late() -> None:
-                late.set()
-                process.kill()
-
-            alarm = threading.Timer(self.seconds, too_late)
-            alarm.start()
-            try:
-                assert process.stdin and process.stdout
-                process.stdin.write(json.dumps(job).encode() + b"\n")
-                process.stdin.flush()
-                answer = json.loads(process.stdout.readline())
-                data = process.stdout.read(answer.get("bytes", 0))
-                if len(data) != answer.get("bytes", 0):
-                    raise EOFError
-            except (OSError, ValueError, EOFError):
-                self._stop()
-                reason = f"took more than {self.seconds:.0f} s" if late.is_set() else "stopped the decoder"
-                raise DataError(f"{what}: {reason}; expected an ordinary photo: open and save it anew") from None
-            finally:
-                alarm.cancel()
+            assert process.stdin and process.stdout
+            with _killed_after(self.seconds, process) as late:
+                try:
+                    process.stdin.write(json.dumps(job).encode() + b"\n")
+                    process.stdin.flush()
+                    answer = json.loads(process.stdout.readline())
+                    data = process.stdout.read(answer.get("bytes", 0))
+                    if len(data) != answer.get("bytes", 0):
+                        raise EOFError
+                except (OSError, ValueError, EOFError):
+                    self._stop()
+                    reason = f"took more than {self.seconds:.0f} s" if late.is_set() else "stopped the decoder"
+                    raise DataError(f"{what}: {reason}; expected an ordinary photo: open and save it anew") from None
         if "error" in answer:
             raise DataError(answer["error"])
         return answer, data
@@ -103,6 +117,11 @@ class Decoder:
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, **one_thread},
             )
+            with _killed_after(STARTING, self._process):
+                assert self._process.stdout
+                if self._process.stdout.readline() != READY:
+                    self._stop()
+                    raise DataError("the process that decodes photos does not start; `labels2masks doctor` may say why")
         return self._process
 
     def _stop(self) -> None:
@@ -118,6 +137,35 @@ class Decoder:
             self._process = None
 
 
+@contextmanager
+def _killed_after(seconds: float, process: subprocess.Popen[bytes]) -> Iterator[threading.Event]:
+    """Kill the process where what is done with it takes longer; the event says so."""
+    late = threading.Event()
+
+    def too_late() -> None:
+        late.set()
+        process.kill()
+
+    alarm = threading.Timer(seconds, too_late)
+    alarm.start()
+    try:
+        yield late
+    finally:
+        alarm.cancel()
+
+
+@dataclass(frozen=True)
+class ShownPhoto(Photo):
+    """A photo whose masks are decoded in the worker, too, whoever looks at its labels."""
+
+    decoder: Decoder | None = field(default=None, compare=False, repr=False)
+
+    def labels_loaded(self) -> tuple[Label, ...]:
+        if self.decoder is None or not any(isinstance(x, Mask) for x in self.labels):
+            return super().labels_loaded()
+        return self.decoder.labels(Photo(self.name, self.image, self.labels, self.vocabulary, self.levels))
+
+
 def _work() -> None:
     """The worker's side: until its input ends."""
     try:
@@ -129,6 +177,8 @@ def _work() -> None:
         pass
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
+    out.write(READY)
+    out.flush()
     for line in sys.stdin.buffer:
         job = json.loads(line)
         data = b""
@@ -155,6 +205,16 @@ def _done(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
             except DataError as error:
                 sizes.append(str(error))
         return {"sizes": sizes}, b""
+    if job["do"] == "labels":
+        masks, parts = [], []
+        photo: Photo = pickle.loads(base64.b64decode(job["photo"]))  # from the page's own process
+        for label in photo.labels_loaded():
+            ids_HW = label.ids_HW if isinstance(label, Mask) else None
+            if ids_HW is not None and 0 <= ids_HW.min(initial=0) <= ids_HW.max(initial=0) < 256:
+                ids_HW = ids_HW.astype(np.uint8)  # a quarter to send
+            masks.append(None if ids_HW is None else (ids_HW.dtype.str, *ids_HW.shape))
+            parts.append(b"" if ids_HW is None else ids_HW.tobytes())
+        return {"masks": masks}, b"".join(parts)
     image_HW3 = _read(Path(job["path"]), job["longest"], job["levels"])
     height, width = image_HW3.shape[:2]
     scale = min(1.0, (job["longest"] or max(height, width)) / max(height, width))

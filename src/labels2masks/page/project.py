@@ -23,7 +23,7 @@ from .class_names import ClassNames
 from .journal import FOLDER, JOURNAL, Journal, held
 from .label_file import LabelFile, opened
 from .marks import Mark, mark_from_json
-from .photos import Decoder
+from .photos import Decoder, ShownPhoto
 from .state import State
 
 ANSWERS = ("all", "some")
@@ -56,6 +56,7 @@ class Project:
         self.lock = threading.RLock()
         self._close = ExitStack()
         self.decoder = decoder or self._close.enter_context(closing(Decoder()))
+        self._masks = self._close.enter_context(closing(Decoder()))  # nobody waits for a photo behind all the masks
         try:
             self.private.mkdir(exist_ok=True)
             self._close.enter_context(held(self.private))
@@ -114,7 +115,8 @@ class Project:
 
     def photo(self, i: int) -> Photo:
         """Photo i with its labels as of now: marks of the page, and what was opened, the newest on top."""
-        return self._photo(self.states[i])
+        photo = self._photo(self.states[i])
+        return ShownPhoto(photo.name, photo.image, photo.labels, photo.vocabulary, photo.levels, self._masks)
 
     def _photo(self, state: State) -> Photo:
         with self.lock:
