@@ -48,8 +48,9 @@ def right(folder, name):
 
 def test_auto_takes_what_suits_the_labels_of_each_photo(data, tmp_path):
     result = l2m.masks(data, tmp_path / "out")
-    assert result["narrowed"] == 2 and result["photos"] == 5 and not result["skipped"]
-    assert "1 by boxes-grabcut (grabcut)" in result["chains"] and "3 photos stay as they are" in result["chains"]
+    assert result["narrowed"] == 3 and result["photos"] == 5 and not result["skipped"]
+    assert "2 by rounds (from_scores + dense_crf)" in result["chains"]
+    assert "1 by boxes-rounds (grabcut + from_scores + dense_crf)" in result["chains"]
     assert result["decided_after"] > result["decided_before"]
     for name in ("boxed", "scribbled"):
         share, correct = right(tmp_path / "out", name)

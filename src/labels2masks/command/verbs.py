@@ -89,6 +89,7 @@ def masks(
     ] = "classical",
     classifier: Annotated[Path | None, typer.Option("--classifier", metavar="FOLDER", help="Of class maps.")] = None,
     weights: Annotated[str, typer.Option("--weights", metavar="auto|none|hub|FILE|RUN")] = "auto",
+    encoder: Annotated[str | None, typer.Option("--encoder", metavar="NAME", help="Of what is trained first.")] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -105,6 +106,7 @@ def masks(
         saliency=saliency,
         classifier=classifier,
         weights=weights,
+        encoder=encoder,
     )
     from ..recipes.masks import masks_text
 
@@ -136,6 +138,9 @@ def train(
     sure: Annotated[
         str | None, typer.Option("--sure", metavar="SHARE|auto", help="Narrow labels only where it is so sure.")
     ] = None,
+    saliency: Annotated[
+        str, typer.Option("--saliency", metavar="RUN|classical", help="What stands out, for narrowing.")
+    ] = "classical",
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Any setting; may be repeated.")
     ] = None,
@@ -164,6 +169,7 @@ def train(
         group_by=group_by,
         plan=plan,
         no_photos=no_photos,
+        saliency=saliency,
         sure=sure,
         settings=settings(changes or ()),
     )

@@ -105,6 +105,7 @@ def train(
     plan: Path | str | None = None,
     no_photos: bool = False,
     sure: float | str | None = None,
+    saliency: str | Path = "classical",
     settings: Mapping[str, Any] | None = None,
 ) -> Run:
     """Train a network on whatever labels `data` has; returns the finished run with its report, scored where there
@@ -127,7 +128,7 @@ def train(
     group_by: regular expression on photo names; what it matches alike is not torn between splits.
     plan: a plan.json to follow unchanged, on the data that it was made with. no_photos: a report without pictures.
     sure: narrow only where a chain is as certain, 0..1; "auto": chosen by labels kept aside (see `recipes.sure`);
-        None: as the chain does.
+        None: as the chain does. saliency: for chains that use it, "classical" or a run (see `masks`).
     settings: {"optimiser.rate": 3e-4}, any of `training.Settings`.
     Raises UsageError (the call), DataError (the files), TrainingError (the loss is no number).
     """
@@ -165,8 +166,9 @@ def train(
     card = {"asked": recipe, "recipe": "+".join([way.name, *added]), "priors": "none", **_narrowed_before(data)}
     if way.chains:
         how: dict[str, Any] = {"train": train, "val": val, "group_by": group_by, "plan": plan}
-        run, data = train_chained(data, way, chosen[0], out=out, resume=resume, sure=sure, card=card, **how)
-    elif way.base == saliency.__name__:
+        how |= {"sure": sure, "saliency": saliency, "card": card}
+        run, data = train_chained(data, way, chosen[0], out=out, resume=resume, **how)
+    elif way.base == "saliency":
         how = {"train": train, "val": val, "group_by": group_by, "plan": plan, "card": card}
         run, data = train_saliency(data, chosen[0], out=out, resume=resume, **how)
     else:

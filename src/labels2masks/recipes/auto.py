@@ -31,12 +31,12 @@ class Pick:
 
 
 PICKS = (
-    Pick(Boxes, "boxes-grabcut", "a box holds all of its object and around it none"),
-    Pick(Scribbles, "scribbles-crf", "strokes spread over what looks like them", {"loss.crf": 0.1}),
-    Pick(Points, "points-crf", "clicks spread over what looks like them", {"loss.crf": 0.1}),
+    Pick(Boxes, "boxes-rounds", "a box's object differs from what is around it, and a network knows it"),
+    Pick(Scribbles, "rounds", "a network says how far a stroke's class reaches"),
+    Pick(Points, "rounds", "a network says how far a click's class reaches"),
     Pick(Regions, "everyday", "outlines are learnt from as they are"),
     Pick(AreaShares, "shares-kl", "nothing says where the shares are", {"loss.shares": 1.0}),
-    Pick(Tags, "everyday", "the loss learns from tags without a classifier's guesses"),
+    Pick(Tags, "rounds", "a network says where the classes are that a photo has"),
 )
 """The one place where `auto` decides. A photo is of the first kind here that it has. A recipe that is no chain leaves
 the labels as they are. One that does not beat `instant` in the benchmark has no place here."""

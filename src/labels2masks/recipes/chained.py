@@ -28,11 +28,11 @@ from ..training.folder import run_folder, write_json
 from ..training.plan import FOLDS, read_plan, split_names
 from ..training.rounds import alternation, made_once
 from ..training.stages import train_stages
-from ..training.tags import train_classifier
+from ..training.tags import classifier_settings, train_classifier
 from .auto import Way
 from .chains import is_weak
 from .instant import instant
-from .masks import SUMMARY, masks
+from .masks import CLASSICAL, SUMMARY, masks
 from .sure import choose_sure
 
 
@@ -73,6 +73,7 @@ def train_chained(
     resume: bool,
     sure: float | str | None,
     card: dict[str, str],
+    saliency: Path | str = CLASSICAL,
     plan: Path | str | None = None,
     group_by: str | None = None,
     **how: Any,
@@ -80,8 +81,8 @@ def train_chained(
     """(run, the data set it learnt from), which has the splits `train` and `val` of the run. Photos with masks, and
     those that are not learnt from, stay as they are.
 
-    settings: of the network. sure: see `masks`; "auto": see `recipes.sure`. card: what the protocol card says of the
-    recipe. how: train and val. Raises as `masks` and `train` do.
+    settings: of the network. sure, saliency: see `masks`; sure "auto": see `recipes.sure`. card: what the protocol card
+    says of the recipe. how: train and val. Raises as `masks` and `train` do.
     """
     processes.accelerator()
     name = Path(data.root).name if data.root else "data"
@@ -102,11 +103,13 @@ def train_chained(
     classifier: Path | None = None
     if any("cam_CHW" in chain.cues for chain in way.chains):
         place = folder / "stages" / "0-classifier"
-        classifier = processes.from_main(lambda: train_classifier(photos, place, weights=settings.weights))
+        chosen = classifier_settings().model_copy(update={"encoder": settings.encoder})
+        classifier = processes.from_main(lambda: train_classifier(photos, place, settings.weights, chosen))
 
     def narrow(number: int, model: Path | None) -> Path:
         to = folder / "narrowed" if number == rounds else folder / "stages" / f"{number}-narrowed"
-        cues: dict[str, Any] = {"model": model, "classifier": classifier}
+        cues: dict[str, Any] = {"model": model, "classifier": classifier, "saliency": saliency}
+        cues |= {"weights": settings.weights, "encoder": settings.encoder}
         made = partial(masks, data, recipe=way.narrow, split="train", sure=least, **cues)
         return processes.from_main(lambda: made_once(to, SUMMARY, made))
 
@@ -122,7 +125,8 @@ def train_chained(
             how = {"train": "train", "val": val, "group_by": group_by, "plan": plan, **told}
             return train_stages(labels, [own], out=folder, resume=True, **how).folder
         alone = replace(labels.subset([p.name for p in photos]), splits={})
-        light = own if alternates else instant().model_copy(update={"weights": own.weights, "seed": own.seed})
+        same = {"encoder": own.encoder, "weights": own.weights, "seed": own.seed}
+        light = own if alternates else instant().model_copy(update=same)
         place = folder / "stages" / f"{number}-{'network' if alternates else 'instant'}"
         return train_stages(alone, [light], out=place, resume=True, val="none", **told).folder
 

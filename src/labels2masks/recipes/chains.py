@@ -8,7 +8,7 @@ of what learnt from the round before. `auto` picks among them (see `recipes.auto
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..errors import UsageError, did_you_mean
@@ -49,6 +49,13 @@ class Chain:
         """Has the photo labels of its kinds, with anything in them?"""
         return any(isinstance(label, self.kinds or object) and _says(label) for label in photo.labels)
 
+    def with_saliency(self) -> Chain:
+        """Of a chain that asks a network: the same with what stands out as one more witness, before they are joined."""
+        if "from_scores" not in self.steps or "from_saliency" in self.steps:
+            return self
+        after = self.steps.index("from_scores") + 1
+        return replace(self, steps=(*self.steps[:after], "from_saliency", *self.steps[after:]))
+
     @property
     def needs(self) -> str:
         """Its kinds in words: "boxes", "scribbles or points"."""
@@ -62,6 +69,8 @@ NOTHING = Chain("none")
 CHAINS = {
     chain.name: chain
     for chain in (
+        Chain("rounds", ("from_scores", "dense_crf"), kinds=NAMING, rounds=2, between="network"),
+        Chain("boxes-rounds", ("grabcut", "from_scores", "dense_crf"), kinds=(Boxes,), rounds=2, between="network"),
         Chain(
             "tags-sec",
             ("cam_seeds",),

@@ -41,13 +41,15 @@ from ..narrowing.chain import narrowed
 from ..prediction.ahead import ahead
 from ..prediction.model import FILE, Model, load_model
 from ..progress import track
-from ..training.tags import TagMaps, load_tag_maps, train_classifier
+from ..training.stages import train_stages
+from ..training.tags import TagMaps, classifier_settings, load_tag_maps, train_classifier
 from .auto import chosen
 from .chains import NOTHING, Chain, priors, said
+from .instant import instant
 
 SUMMARY = "masks.json"
 CLASSICAL = "classical"
-CLASSIFIER = "classifier"
+CLASSIFIER, INSTANT = "classifier", "instant"
 
 
 def masks(
@@ -63,18 +65,22 @@ def masks(
     saliency: Path | str = CLASSICAL,
     classifier: Path | str | None = None,
     weights: Path | str = "auto",
+    encoder: str | None = None,
 ) -> dict[str, Any]:
     """Narrow the labels of every photo without a mask, and write a data set that `open` reads (`formats.narrowed`).
 
     recipe: a name of `chains.CHAINS`, or "auto": by the labels of each photo. steps: names of `narrowing.STEPS`, in
         place of a recipe. split: narrow the photos of this split only; all others keep their labels as they are.
-    model: a run whose scores are a cue, for the steps that use them; in place of class maps, too.
+    model: a run whose scores are a cue, for the steps that use them; in place of class maps, too. Where the steps need
+        scores and nothing gives any, the `instant` classifier learns from these photos first, in `out`/instant.
     threads: photos in hand at once; None = one for each core.
     maps: a folder of maps or masks that other tools made (see `formats.maps`), which are cues in place of our own.
     sure: decide only where the evidence is as certain, 0..1; None: as the recipe does, or everywhere.
-    saliency: "classical" (boundary connectivity), or a run of two classes, one of them background (see `saliency`).
+    saliency: "classical" (boundary connectivity), or a run of two classes, one of them background (see `saliency`),
+        which then is one more witness in chains that ask a network, too.
     classifier: a folder of `training.tags`, whose class activation maps are a cue. Where the steps need class maps and
-        nothing gives any, one is trained on these photos first, in `out`/classifier, from these encoder `weights`.
+        nothing gives any, one is trained on these photos first, in `out`/classifier, from these `weights` of `encoder`;
+        None = EfficientNet-Lite0.
 
     Returns {"out", "labels" (the file to train on), "photos", "narrowed", "chains" (in words), "priors" (what the steps
     knew beside the labels, in words), "decided_before", "decided_after" (share of the pixels that have one candidate),
@@ -101,9 +107,17 @@ def masks(
     salient = None if str(saliency) == CLASSICAL else load_model(saliency)
     if salient is not None:
         object_class(salient.classes)
+        chains = {name: chain.with_saliency() for name, chain in chains.items()}
     used = [chain for chain in chains.values() if chain.name != NOTHING.name]
     if any("cam_CHW" in chain.cues for chain in used) and model is None and maps is None and classifier is None:
-        classifier = train_classifier(photos, folder / CLASSIFIER, weights=str(weights))
+        settings = classifier_settings()
+        settings = settings.model_copy(update={"encoder": encoder or settings.encoder})
+        classifier = train_classifier(photos, folder / CLASSIFIER, weights=str(weights), settings=settings)
+    if any("scores_CHW" in chain.cues for chain in used) and model is None and maps is None:
+        light = instant()
+        light = light.model_copy(update={"encoder": encoder or light.encoder, "weights": str(weights)})
+        learnt = replace(data, photos=tuple(p for p in photos if p.labels), splits={})
+        model = train_stages(learnt, [light], out=folder / INSTANT, resume=True, val="none").folder
     loaded = _Models(
         load_model(model) if model is not None else None,
         load_tag_maps(classifier, data.classes) if classifier is not None else None,
