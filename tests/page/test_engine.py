@@ -15,6 +15,7 @@ import labels2masks as l2m
 from labels2masks.cues import features as cue
 from labels2masks.labels import Box, Boxes, Point, Points, Tags
 from labels2masks.page import features
+from labels2masks.page.elsewhere import lines_of
 from labels2masks.page.engine import Engine
 from labels2masks.page.features import Maps, Store
 from labels2masks.page.fit import Fit, Said
@@ -274,16 +275,17 @@ def test_features_are_found_again_and_an_unreadable_photo_is_named(tmp_path, dat
 def test_a_photo_that_takes_the_decoder_down_is_left_out_alone(tmp_path, data, begun, monkeypatch):
     """The process that computes is ended at its second photo; the third is computed by another."""
     photos = [replace(p, labels=()) for p in data.photos[:3]]
-    lines = Engine._lines
+    deaths = []
 
-    def dying(self, worker):
-        for count, line in enumerate(lines(self, worker)):
-            if count == 2 and not self.skipped:  # ready, the first, and then nothing more
-                worker.kill()
+    def dying(process):
+        for count, line in enumerate(lines_of(process)):
+            if count == 2 and not deaths:  # ready, the first, and then nothing more
+                deaths.append(process)
+                process.kill()
                 return
             yield line
 
-    monkeypatch.setattr(Engine, "_lines", dying)
+    monkeypatch.setattr("labels2masks.page.elsewhere.lines_of", dying)
     engine, _, _ = begun(photos, tmp_path)
     assert list(engine.skipped) == [1] and "ended the process" in engine.skipped[1]
     assert engine.mask(2, 96) is not None

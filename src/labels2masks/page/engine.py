@@ -14,15 +14,12 @@ Legend: H, W = pixels of a mask; h, w = cells; C = classes.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Condition, Lock, Thread, Timer
+from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -33,8 +30,9 @@ from ..formats.dataset import Photo
 from ..grid import Grid
 from ..labels import AreaShares, Boxes, Candidates, Tags
 from ..prediction.views import scaled, shrinking
+from .elsewhere import Elsewhere
 from .features import CELLS, SEEN, Maps, Store
-from .shown import masked
+from .shown import SURE, masked
 
 if TYPE_CHECKING:
     from .fit import Fit
@@ -47,8 +45,6 @@ IN_MEMORY = 64
 THUMB = 128
 """Masks up to this long side are thumbnails; the last `VISIBLE` that were asked for follow a change."""
 VISIBLE = 40
-SILENT = 120.0
-"""Seconds after which a photo is held to have stopped the process that reads it."""
 QUIET = 0.3
 """Seconds without a change after which the model looks at all photos."""
 OFTEN = 1.0
@@ -103,7 +99,7 @@ class Engine:
         self._arrived: set[int] = set()
         self._again = False  # all photos' labels are to be read anew
         self._stopped = False
-        self._worker: subprocess.Popen[str] | None = None
+        self._elsewhere = Elsewhere(self.store)
         self._fit: Fit | None = None
 
     def start(self) -> None:
@@ -115,8 +111,7 @@ class Engine:
         with self._news:
             self._stopped = True
             self._news.notify_all()
-        if self._worker is not None:
-            self._worker.kill()
+        self._elsewhere.stop()
 
     @property
     def features(self) -> dict[str, int]:
@@ -141,9 +136,10 @@ class Engine:
             self._again = True
             self._news.notify_all()
 
-    def mask(self, i: int, longest: int) -> Mask | None:
+    def mask(self, i: int, longest: int, sure: float = SURE) -> Mask | None:
         """(index_HW uint8, 255 = undecided; confidence_HW uint8), the photo shrunk so that no side is above `longest`.
 
+        sure: the least probability that decides; 0 = every pixel is decided.
         None while the photo's features are not there. Raises DataError for labels that can not be read.
         """
         maps = self._of(i)
@@ -155,7 +151,7 @@ class Engine:
                 self._looked_at.move_to_end(i)
                 while len(self._looked_at) > VISIBLE:
                     self._looked_at.popitem(last=False)
-        return masked(*self._made_from(i, maps, longest))
+        return masked(*self._made_from(i, maps, longest), sure)
 
     def confidence(self, i: int) -> float | None:
         """0..1: the mean probability of what the model says of the photo; None before it has looked."""
@@ -223,71 +219,30 @@ class Engine:
     # Features
 
     def _listen(self) -> None:
-        """Ask the other process for what is not on the disk; one that dies over a photo is started anew without it."""
-        missing: list[int] = []
+        """Find what lies on the disk, and have the rest computed: what has labels first."""
+        missing: dict[int, Photo] = {}
         for i in range(len(self.project)):
+            photo = self.project.photo(i)
             try:
-                file = self.store.file(self.project.photo(i))
+                file = self.store.file(photo)
             except DataError as error:
                 self._leave_out(i, str(error))
                 continue
             if file.is_file():
                 self._arrive(i, file)
             else:
-                missing.append(i)
+                missing[i] = photo
         self.tell("features", self.features)
-        while missing and not self._stopped:
-            missing = self._computed(missing)
-
-    def _computed(self, missing: list[int]) -> list[int]:
-        """Those still missing when the process has ended."""
-        photos = {i: self.project.photo(i) for i in missing}
-        files = {i: self.store.file(photo) for i, photo in photos.items()}
-        wanted = [(str(photo.image), str(files[i]), photo.levels) for i, photo in photos.items()]
-        asked = {"folder": str(self.store.folder.parent), "encoder": self.store.encoder, "weights": self.store.weights}
-        self._worker = subprocess.Popen(
-            [sys.executable, "-m", "labels2masks.page.features"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self._worker.stdin and self._worker.stdout and self._worker.stderr
-        self._worker.stdin.write(json.dumps(asked | {"photos": wanted}) + "\n")
-        self._worker.stdin.flush()
-        ready, done = False, 0
-        for line in self._lines(self._worker):
-            number, why = json.loads(line)
-            if number is None:
-                ready = True
-                continue
-            i, done = missing[number], number + 1
-            if why is None:
-                self._arrive(i, files[i])
-            else:
-                self._leave_out(i, why)
-            self.tell("features", self.features)
-        said = self._worker.stderr.read().strip().splitlines()
-        if self._worker.wait() == 0 or self._stopped:
-            return []
-        if not ready:
-            self.tell("error", {"message": f"features can not be computed: {said[-1] if said else 'no reason given'}"})
-            return []
-        if done < len(missing):
-            self._leave_out(missing[done], f"{photos[missing[done]].image}: reading it ended the process")
-        return missing[done + 1 :]
-
-    def _lines(self, worker: subprocess.Popen[str]) -> Iterator[str]:
-        """What the process says; it is ended where it is silent for too long."""
-        assert worker.stdout
-        while True:
-            alarm = Timer(SILENT, worker.kill)
-            alarm.start()
-            line = worker.stdout.readline()
-            alarm.cancel()
-            if not line:
-                return
-            yield line
+        order = sorted(missing, key=lambda i: not missing[i].labels)
+        try:
+            for i, why in self._elsewhere.computed({i: missing[i] for i in order}):
+                if why is None:
+                    self._arrive(i, self.store.file(missing[i]))
+                else:
+                    self._leave_out(i, why)
+                self.tell("features", self.features)
+        except (DataError, OSError) as error:
+            self.tell("error", {"message": str(error)})
 
     def _arrive(self, i: int, file: Path) -> None:
         self._files[i] = file
@@ -305,21 +260,21 @@ class Engine:
         """Fit after each change; when it is quiet, look at every photo."""
         unseen: list[int] = []
         due, looking, last = False, False, 0.0
-        while True:
-            seconds = None if not (due or unseen) else 0.0 if looking and not due else QUIET
-            changed, arrived = self._taken(seconds)
-            if self._stopped:
-                return
-            for i in sorted(changed | arrived):
-                due = self._put(i) or due
-            if due and (changed or not arrived or time.monotonic() - last > OFTEN):
-                self._publish(sorted(changed))
-                due, looking, last, unseen = False, False, time.monotonic(), sorted(self._files, reverse=True)
-            elif unseen and not arrived:
-                looking = True
-                self._look(unseen.pop())
-                if not unseen:
-                    self._tell_model(sorted(self._files))
+        while not self._stopped:
+            changed, arrived = self._taken(None if not (due or unseen) else 0.0 if looking and not due else QUIET)
+            try:
+                for i in sorted(changed | arrived):
+                    due = self._put(i) or due
+                if due and (changed or not arrived or time.monotonic() - last > OFTEN):
+                    due, looking, last, unseen = False, False, time.monotonic(), sorted(self._files, reverse=True)
+                    self._publish(sorted(changed))
+                elif unseen and not arrived:
+                    looking = True
+                    self._look(unseen.pop())
+                    if not unseen:
+                        self._tell_model(sorted(self._files))
+            except Exception as error:  # the page goes on labelling, and the next change is fitted again
+                self.tell("error", {"message": f"the instant model: {' '.join(str(error).split())}"})
 
     def _taken(self, seconds: float | None) -> tuple[set[int], set[int]]:
         """(changed, arrived) photos, waited for at most so long."""

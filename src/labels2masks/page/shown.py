@@ -17,7 +17,9 @@ SURE = 0.6
 """The least probability of a class that is shown: three to two against all others together. No truth chose it."""
 
 
-def masked(scores_Chw: np.ndarray, grid: Grid, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
+def masked(
+    scores_Chw: np.ndarray, grid: Grid, candidates: Candidates, sure: float = SURE
+) -> tuple[np.ndarray, np.ndarray]:
     """(index_HW uint8, `UNDECIDED` where no candidate is sure; confidence_HW uint8, probability of 0..1 as 0..255).
 
     scores_Chw: on `grid` in pixels of the mask. Each pixel takes the likeliest of its candidates; where they leave one,
@@ -38,7 +40,7 @@ def masked(scores_Chw: np.ndarray, grid: Grid, candidates: Candidates) -> tuple[
             among_Chw = np.where(set_C[:, None, None], scores_Chw, np.float32(-np.inf))
             possible[set_C.tobytes()] = upsample_argmax(among_Chw, grid, height, width, confidence=True)
         mask_HW, confidence_HW = possible[set_C.tobytes()]
-        index_HW[here_HW] = np.where(confidence_HW[here_HW] >= SURE, mask_HW[here_HW], UNDECIDED)
+        index_HW[here_HW] = np.where(confidence_HW[here_HW] >= sure, mask_HW[here_HW], UNDECIDED)
         sure_HW[here_HW] = confidence_HW[here_HW]
     return index_HW, as_bytes(sure_HW)
 
