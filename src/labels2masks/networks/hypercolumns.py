@@ -25,7 +25,7 @@ from ..encoders import build_encoder
 from ..grid import Grid
 from .blocks import BatchNorm, conv_bn_relu, enlarge, initialise
 
-WIDTH = 192
+WIDTH = 128
 DILATIONS = (1, 3, 6)
 DROPPED = 0.2
 """Share of the features, and of the head's channels, that a training step leaves out."""
