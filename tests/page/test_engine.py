@@ -133,7 +133,7 @@ def test_maps_say_at_every_cell_what_the_cue_says(data):
     levels = tuple(found[i][0].permute(1, 2, 0).numpy() for i in frozen.levels)
     maps = Maps(*image_HW3.shape[:2], levels, tuple(frozen.encoder.grids[i] for i in frozen.levels))
     assert features.CELLS == cue.CELLS and maps.features == frozen.count
-    features_PD = maps.at(np.arange(np.prod(maps.cells)))
+    features_PD = maps.all()
     np.testing.assert_allclose(features_PD.reshape(expected_hwD.shape), expected_hwD, atol=1e-4)
     weights_DC = np.random.default_rng(0).normal(size=(frozen.count, 3)).astype(np.float32)
     np.testing.assert_allclose(maps.scores(weights_DC), (expected_hwD @ weights_DC).transpose(2, 0, 1), atol=1e-2)
@@ -174,7 +174,7 @@ def test_exchanged_labels_leave_nothing_behind(data, clicks):
     sums = [Sums.none(13, 3) for _ in range(2)]
     for i in range(4):
         for total, of_ink in zip(sums, (False, True), strict=True):
-            total.add(made[i][0].at(np.arange(192)), *targets(of_source(said[i], of_ink)))
+            total.add(made[i][0].all(), *targets(of_source(said[i], of_ink)))
     np.testing.assert_allclose(before_DC, joined(*sums).solved(), atol=2e-4)
 
 

@@ -91,7 +91,9 @@ class Engine:
         self._files: dict[int, Path] = {}
         self._maps: OrderedDict[int, Maps] = OrderedDict()
         self._scores: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
+        self._said: OrderedDict[tuple[int, int], tuple[Photo, Candidates]] = OrderedDict()
         self._sure: dict[int, float] = {}
+        self._opened: int | None = None
         self._looked_at: OrderedDict[int, None] = OrderedDict()
         self._memory = Lock()
         self._news = Condition()
@@ -145,6 +147,10 @@ class Engine:
         maps = self._of(i)
         if maps is None:
             return None
+        if longest > THUMB and self._opened != i:
+            with self._news:
+                self._opened = i
+                self._news.notify_all()
         if longest <= THUMB:
             with self._memory:
                 self._looked_at[i] = None
@@ -187,7 +193,7 @@ class Engine:
                 self._maps.popitem(last=False)
         return maps
 
-    def _scored(self, i: int, maps: Maps, classes: int) -> np.ndarray:
+    def _scored(self, i: int, maps: Maps, classes: int, keep: bool) -> np.ndarray:
         from ..training.ridge import TEMPERATURE
 
         model = self._model
@@ -197,24 +203,37 @@ class Engine:
             if (model.version, i) in self._scores:
                 return self._scores[model.version, i]
         scores_Chw = maps.scores(model.weights_DC / np.float32(TEMPERATURE))
-        with self._memory:
-            self._scores[model.version, i] = scores_Chw
-            while len(self._scores) > IN_MEMORY:
-                self._scores.popitem(last=False)
+        if keep:
+            with self._memory:
+                self._scores[model.version, i] = scores_Chw
+                while len(self._scores) > IN_MEMORY:
+                    self._scores.popitem(last=False)
         return scores_Chw
 
-    def _candidates(self, i: int, longest: int) -> Candidates:
+    def _candidates(self, i: int, longest: int, keep: bool = True) -> Candidates:
         from ..training.ridge import candidates_at
 
+        photo = self.project.photo(i)
+        with self._memory:
+            known = self._said.get((i, longest))
+        if known is not None and known[0] is photo:
+            return known[1]
         size = self.project.size(i)
-        return candidates_at(self.project.photo(i), size, shrinking(*size, longest))
+        candidates = candidates_at(photo, size, shrinking(*size, longest))
+        if keep:
+            with self._memory:
+                self._said[i, longest] = photo, candidates
+                self._said.move_to_end((i, longest))
+                while len(self._said) > IN_MEMORY:
+                    self._said.popitem(last=False)
+        return candidates
 
-    def _made_from(self, i: int, maps: Maps, longest: int) -> tuple[np.ndarray, Grid, Candidates]:
+    def _made_from(self, i: int, maps: Maps, longest: int, keep: bool = True) -> tuple[np.ndarray, Grid, Candidates]:
         """(scores_Chw, where they lie in pixels of the mask, candidates of the mask's size)."""
-        candidates = self._candidates(i, longest)
+        candidates = self._candidates(i, longest, keep)
         height, width = candidates.index_HW.shape
         grid = scaled(CELLS, height / maps.height, width / maps.width)
-        return self._scored(i, maps, candidates.sets_KC.shape[1]), grid, candidates
+        return self._scored(i, maps, candidates.sets_KC.shape[1], keep), grid, candidates
 
     # Features
 
@@ -260,6 +279,7 @@ class Engine:
         """Fit after each change; when it is quiet, look at every photo."""
         unseen: list[int] = []
         due, looking, last = False, False, 0.0
+        kept: int | None = None
         while not self._stopped:
             changed, arrived = self._taken(None if not (due or unseen) else 0.0 if looking and not due else QUIET)
             try:
@@ -268,6 +288,10 @@ class Engine:
                 if due and (changed or not arrived or time.monotonic() - last > OFTEN):
                     due, looking, last, unseen = False, False, time.monotonic(), sorted(self._files, reverse=True)
                     self._publish(sorted(changed))
+                elif self._opened is not None and self._opened != kept:
+                    kept = self._opened
+                    if self._fit is not None:
+                        self._fit.keep(kept)
                 elif unseen and not arrived:
                     looking = True
                     self._look(unseen.pop())
@@ -333,7 +357,7 @@ class Engine:
                 if any(self._draws(k) for k in list(self._changed)) or self._stopped:
                     raise _Overtaken
                 maps = self.store.read(self._files[i])
-                yield maps.at(np.arange(np.prod(maps.cells))), self._candidates(i, SEEN)
+                yield maps.all(), self._candidates(i, SEEN)
 
         try:
             return again(seen, weights_DC, fit.classes, np.ones(len(fit.classes)))
@@ -355,11 +379,11 @@ class Engine:
         self.tell("model", value | {"photos": list(dict.fromkeys([*changed, *visible]))})
 
     def _look(self, i: int) -> None:
-        """Note how sure the model is of the photo. Its maps do not stay in memory."""
+        """Note how sure the model is of the photo. Nothing of it stays in memory."""
         with self._memory:
             maps = self._maps.get(i)
         try:
-            _, sure_HW = masked(*self._made_from(i, maps or self.store.read(self._files[i]), THUMB))
+            _, sure_HW = masked(*self._made_from(i, maps or self.store.read(self._files[i]), THUMB, keep=False))
         except DataError:
             return  # said when it was put into the fit
         self._sure[i] = float(sure_HW.mean()) / 255

@@ -57,21 +57,18 @@ class Maps:
     def features(self) -> int:
         return 1 + sum(level.shape[2] for level in self.levels)
 
-    def at(self, cells_P: np.ndarray) -> np.ndarray:
-        """float32 P x D: the features of these cells, counted row by row."""
+    def all(self) -> np.ndarray:
+        """float32 P x D: the features of every cell, row by row."""
         h, w = self.cells
-        row_P, column_P = np.divmod(cells_P, w)
         parts = []
         for level, grid in zip(self.levels, self.grids, strict=True):
             here = grid.in_cells_of(CELLS)
             top_h, bottom_h, down_h = interpolation(here.stride_y, here.centre_y, level.shape[0], h)
             left_w, right_w, across_w = interpolation(here.stride_x, here.centre_x, level.shape[1], w)
-            top_P, bottom_P, left_P, right_P = top_h[row_P], bottom_h[row_P], left_w[column_P], right_w[column_P]
-            down_P1, across_P1 = down_h[row_P, None], across_w[column_P, None]
-            left_PD = (1 - down_P1) * level[top_P, left_P] + down_P1 * level[bottom_P, left_P]
-            right_PD = (1 - down_P1) * level[top_P, right_P] + down_P1 * level[bottom_P, right_P]
-            parts.append((1 - across_P1) * left_PD + across_P1 * right_PD)
-        return np.concatenate([*parts, np.ones((len(cells_P), 1), np.float32)], axis=1)
+            down_h11, across_w1 = down_h[:, None, None], across_w[:, None]
+            rows_hlD = (1 - down_h11) * level[top_h] + down_h11 * level[bottom_h]
+            parts.append((1 - across_w1) * rows_hlD[:, left_w] + across_w1 * rows_hlD[:, right_w])
+        return np.concatenate([*parts, np.ones((h, w, 1), np.float32)], axis=2).reshape(h * w, -1)
 
     def scores(self, weights_DC: np.ndarray) -> np.ndarray:
         """float32 Chw on `CELLS`: the features of every cell times the weights."""

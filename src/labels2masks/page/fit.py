@@ -27,8 +27,8 @@ from .features import Maps
 
 GRAIN = 2.0**-24
 """Sums up to 5e11 fit into 64 bits: features of 600 at a million cells."""
-PARTS = 6
-"""Photos whose parts are kept: those that a person goes back and forth between."""
+PARTS, CELLS = 6, 2
+"""Photos whose parts, and the features of whose cells, are kept: those that a person goes back and forth between."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,29 @@ class Fit:
         self.features, self.classes, self.maps_of = features, classes, maps_of
         self.said: dict[int, Said] = {}
         self._parts: OrderedDict[int, list[_Part]] = OrderedDict()
+        self._cells: OrderedDict[int, np.ndarray] = OrderedDict()
         self._totals = [_Part.none(features, len(classes)) for _ in range(2)]
         self._decided_C = np.zeros(len(classes), np.int64)
 
     def put(self, i: int, said: Said | None) -> None:
         """What the photo's labels say now, in place of what they said; None: nothing."""
+        new = None if said is None else self._made(i, said)
+        self.keep(i)
         if (before := self.said.pop(i, None)) is not None:
-            for total, part in zip(self._totals, self._parts.pop(i, None) or self._made(i, before), strict=True):
+            for total, part in zip(self._totals, self._parts.pop(i), strict=True):
                 total.add(part, -1)
             self._decided_C -= before.decided_C
-        if said is not None:
+        if said is not None and new is not None:
             self.said[i] = said
-            self._parts[i] = self._made(i, said)
-            for total, part in zip(self._totals, self._parts[i], strict=True):
+            for total, part in zip(self._totals, new, strict=True):
                 total.add(part, 1)
             self._decided_C += said.decided_C
-            while len(self._parts) > PARTS:
-                self._parts.popitem(last=False)
+            self._keep(i, new)
+
+    def keep(self, i: int) -> None:
+        """Have at hand what the next change of this photo takes out: half of what that change costs."""
+        if i in self.said:
+            self._keep(i, self._parts.get(i) or self._made(i, self.said[i]))
 
     @property
     def decides_objects(self) -> bool:
@@ -84,12 +90,22 @@ class Fit:
             return None
         return joined(regions, ink).solved()
 
+    def _keep(self, i: int, parts: list[_Part]) -> None:
+        self._parts[i] = parts
+        self._parts.move_to_end(i)
+        while len(self._parts) > PARTS:
+            self._parts.popitem(last=False)
+
     def _made(self, i: int, said: Said) -> list[_Part]:
-        maps = self.maps_of(i)
+        if i not in self._cells:
+            self._cells[i] = self.maps_of(i).all()
+        self._cells.move_to_end(i)
+        while len(self._cells) > CELLS:
+            self._cells.popitem(last=False)
         parts = []
         for cells_P, targets_PC, weight_P in (said.regions, said.ink):
             sums = Sums.none(self.features, len(self.classes))
-            sums.add(maps.at(cells_P), targets_PC, weight_P)
+            sums.add(self._cells[i][cells_P], targets_PC, weight_P)
             parts.append(_Part.of(sums))
         return parts
 
