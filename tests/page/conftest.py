@@ -26,7 +26,7 @@ TOKEN = "a-token-for-the-tests"
 WIDTH, HEIGHT = 96, 64
 LARGE = (6000, 4000)
 MARKUP = "<b onclick=alert(1)>x"
-PATIENCE = 120.0
+PATIENCE = 90.0
 """Seconds; the machines that test may be busy."""
 
 

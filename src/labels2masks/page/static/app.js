@@ -81,20 +81,20 @@ export class App {
   }
 
   #stream(state) {
-    const back = state === "open" && !this.#connected;
     this.#connected = state === "open";
     if (state !== "open") return this.saving(state);
     this.saving(this.book.outbox.size ? "saving" : "saved");
     this.book.outbox.flush();
-    if (back) this.#returned();
+    this.#caughtUp();
   }
 
-  /** A server that was gone may know other photos now; then numbers mean other photos, and the page starts anew. */
-  async #returned() {
+  /** What happened while nobody listened is asked for. A server that was gone may know other photos now; then numbers
+   *  mean other photos, and the page starts anew. */
+  async #caughtUp() {
     const names = this.project.photos.map((p) => p.name).join("\n");
     await this.reload();
     if (names !== this.project.photos.map((p) => p.name).join("\n")) return location.reload();
-    this.book.reopenAll();
+    this.project.photos.forEach((p) => this.book.heard(p.i, p.version));
     this.tell("model", { photos: null });
   }
 

@@ -2,8 +2,9 @@
 // What the model says is nowhere on this screen: who knows the answer of another agrees too often.
 
 import { get, post } from "./api.js";
-import { button, change, el, field, percent, select } from "./dom.js";
 import { keyOf } from "./classpanel.js";
+import { button, change, el, field, percent, select } from "./dom.js";
+import { isRunning, JobPanel, newest } from "./jobs.js";
 import { Stage } from "./stage.js";
 import { toScreen } from "./view.js";
 
@@ -24,16 +25,18 @@ export class AuditScreen {
     this.names = el("div", { class: "names", role: "group", "aria-label": "What is under the cross?" });
     this.estimate = el("section", { class: "panel", "aria-live": "polite" });
     this.begin = el("section", { class: "panel" });
+    this.job = new JobPanel(app, "Drawing the pixels");
     this.element = el("div", { class: "audit" },
       el("div", { class: "middle" }, el("div", { class: "above" }, this.title, this.told), canvas,
         el("div", { class: "below" },
           button("Closer", "+", () => this.stage.zoom(1.4)), button("Farther", "-", () => this.stage.zoom(1 / 1.4)),
           button("Whole photo", "F", () => this.stage.frame(null)), button("Back to the cross", "Z", () => this.#close()))),
-      el("aside", { class: "side", "aria-label": "Audit" }, this.names, this.estimate, this.begin));
+      el("aside", { class: "side", "aria-label": "Audit" }, this.names, this.estimate, this.begin,
+        el("section", { class: "panel" }, this.job.element)));
     this.keys = this.#keys();
     app.on("job", (job) => {
       if (job.kind !== "audit") return;
-      this.told.textContent = job.message || "";
+      this.#working(job);
       if (job.state === "done") this.#next();
       if (job.state === "failed") app.say(job.message || "The audit failed", "error");
     });
@@ -42,12 +45,19 @@ export class AuditScreen {
   async enter() {
     this.runs = await get("/api/runs");
     this.#form();
+    const job = await newest("audit");
+    if (isRunning(job)) this.#working(job);
     try {
       await this.#next();
     } catch (error) {
-      if (![404, 409].includes(error.status)) throw error;
+      if (![400, 404, 409].includes(error.status)) throw error;
       this.#idle();
     }
+  }
+
+  #working(job) {
+    this.job.show(isRunning(job) ? job : null);
+    this.start.disabled = isRunning(job);
   }
 
   #idle() {
@@ -64,20 +74,20 @@ export class AuditScreen {
     if (!names.includes("instant")) names.push("instant");
     let run = names[0];
     const clicks = el("input", { type: "number", min: 10, max: 20000, step: 10, value: 200 });
-    const start = button("Draw the pixels", "", async () => {
-      start.disabled = true;
+    this.start = button("Draw the pixels", "", async () => {
+      this.start.disabled = true;
       try {
-        await post("/api/audit", { run, clicks: Number(clicks.value) });
+        const { id } = await post("/api/audit", { run, clicks: Number(clicks.value) });
         this.#before = [];
-        await this.#next();
+        this.#working({ id, kind: "audit", state: "waiting", fraction: 0, message: "" });
       } catch (error) {
-        if (error.status !== 404) this.app.say(error.message, "error");
+        this.app.say(error.message, "error");
+        this.start.disabled = false;
       }
-      start.disabled = false;
     }, { kind: "main" });
     this.begin.replaceChildren(el("h2", {}, "New audit"),
       field("Masks of", select(names.map((n) => [n, n === "instant" ? "the instant model" : n]), run, (value) => { run = value; })),
-      field("Pixels to name", clicks, "200 give a band of about ± 8 points, 800 of ± 4."), start);
+      field("Pixels to name", clicks, "200 give a band of about ± 8 points, 800 of ± 4."), this.start);
   }
 
   async #next() {

@@ -12,8 +12,8 @@ const FORMATS = {
 };
 const CARDS = [
   ["labels", "Labels", "What you said, in the format of the tool that comes next. What a format can not hold is listed, never dropped in silence."],
-  ["masks", "Masks", "A mask for every photo, as the model sees it now: an indexed PNG of the photo's own size."],
-  ["model", "Model", "The last trained network in one ONNX file, with its classes and its preprocessing. It takes any photo size."],
+  ["masks", "Masks", "A mask of every photo as the instant model sees it now, bound by what you said of the photo."],
+  ["model", "Model", "The last trained network (before there is one: the instant model) in one ONNX file, which takes photos of any size."],
   ["report", "Report", "One page about the last training, with its score and how that was measured, for the eyes of others."],
 ];
 
@@ -36,23 +36,19 @@ export class ExportScreen {
   }
 
   async enter() {
-    this.runs = await get("/api/runs");
-    const trained = this.runs.some((run) => run.name !== "instant");
-    this.cards.replaceChildren(...CARDS.map(([what, label, about], k) => this.#card(what, label, about, String(k + 1), trained)));
+    this.cards.replaceChildren(...CARDS.map(([what, label, about], k) => this.#card(what, label, about, String(k + 1))));
     const job = await newest("export");
     this.job.show(job);
     await this.#list(job);
   }
 
-  #card(what, label, about, key, trained) {
+  #card(what, label, about, key) {
     const formats = this.app.project.formats?.[what] ?? FORMATS[what];
     this.format[what] ??= formats[0];
-    const needs = (what === "model" || what === "report") && !trained;
     const choose = formats.length > 1
       ? field("Format", select(formats.map((f) => [f, f]), this.format[what], (value) => { this.format[what] = value; })) : null;
     return el("section", { class: "export" }, el("h2", {}, label), el("p", {}, about), choose, el("span", { class: "gap" }),
-      needs ? el("p", { class: "needs" }, "Train first: ", el("a", { href: "#train" }, "to the training")) : null,
-      button(`Export ${label.toLowerCase()}`, key, () => this.start(what), { kind: "main", disabled: needs }));
+      button(`Export ${label.toLowerCase()}`, key, () => this.start(what), { kind: "main" }));
   }
 
   async start(what) {

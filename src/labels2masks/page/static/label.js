@@ -84,10 +84,13 @@ export class LabelScreen {
 
   turn(by) { this.app.go(`#label/${this.strip.beside(this.i, by)}`); }
 
+  /** The photo the model is least sure of; before there is a model, the next one that nobody approved. */
   async next() {
     const { i } = await get(`/api/next?after=${this.i}`);
-    if (i === null || i === undefined) this.app.say("Every photo is checked.");
-    else this.app.go(`#label/${i}`);
+    const { photos } = this.app.project;
+    const open = [...photos.slice(this.i + 1), ...photos.slice(0, this.i)].find((p) => p.state !== "checked");
+    if (open) this.app.go(`#label/${i ?? open.i}`);
+    else this.app.say("Every other photo is checked.");
   }
 
   answer(name, value) {

@@ -23,7 +23,7 @@ export function coloured(mask, coloursC3, { only = null, faint = null } = {}) {
       const border =
         (x + 1 < width && index[k + 1] !== c) || (y + 1 < height && index[k + width] !== c) ||
         (x > 0 && index[k - 1] !== c) || (y > 0 && index[k - width] !== c);
-      const strength = c === faint ? 0.4 : 1;
+      const strength = c === faint ? 0.25 : 1;
       out.set(coloursC3[c], 4 * k);
       out[4 * k + 3] = border && c !== faint ? 255 : strength * (90 + (90 * (sure ? sure[k] : 255)) / 255);
     }

@@ -38,6 +38,9 @@ export function ofConfidence(share) {
   return RAMP[low].map((v, k) => v + (at - low) * (RAMP[low + 1][k] - v));
 }
 
+/** The colour of a whole photo's confidence: hardly a photo is below a half, so the colours begin there. */
+export const ofPhoto = (share) => hex(ofConfidence(2 * share - 1));
+
 /** A colour for a class to come: as far from those there are as one of 24 hues can be. */
 export function freeColour(taken) {
   const hues = Array.from({ length: 24 }, (_, k) => ofHue(k / 24, k % 2 ? 0.42 : 0.55));

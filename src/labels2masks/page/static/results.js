@@ -4,7 +4,7 @@ import { get, getPlanes, runUrl, thumbUrl } from "./api.js";
 import { button, change, choice, el, field, percent, select } from "./dom.js";
 import { frameOf, MaskLayer } from "./masklayer.js";
 import { asMask } from "./overlay.js";
-import { hex, ofConfidence } from "./palette.js";
+import { hex, ofConfidence, ofPhoto } from "./palette.js";
 import { Stage } from "./stage.js";
 import { scoreOf } from "./train.js";
 
@@ -74,13 +74,15 @@ export class ResultsScreen {
     else this.title.textContent = "No photo has this class";
   }
 
-  #row({ i, score, confidence }) {
-    const told = Number.isFinite(score) ? `IoU ${(100 * score).toFixed(0)}` : Number.isFinite(confidence) ? `${percent(confidence)} sure` : "";
+  #row({ i, score, by, confidence, learnt, reason }) {
+    const scored = by === "labels" ? `agrees with ${percent(score ?? 0)} of the labels` : `IoU ${(100 * score).toFixed(0)}`;
+    const known = Number.isFinite(score) ? scored : Number.isFinite(confidence) ? `${percent(confidence)} sure` : reason ?? "";
+    const told = learnt && Number.isFinite(score) ? `${known}, learnt from` : known;
     const share = Number.isFinite(score) ? score : confidence ?? 0;
     return el("li", {}, el("button", { type: "button", "data-i": i, onclick: () => this.open(i) },
       el("img", { src: thumbUrl(i), alt: "", loading: "lazy" }),
       el("span", { class: "name" }, this.app.project.photos[i]?.name ?? `photo ${i}`, el("small", {}, told)),
-      el("span", { class: "sure", "--share": percent(Math.max(share, 0.02)), "--colour": hex(ofConfidence(share)) })));
+      el("span", { class: "sure", "--share": percent(Math.max(share, 0.02)), "--colour": Number.isFinite(score) ? hex(ofConfidence(score)) : ofPhoto(share) })));
   }
 
   async open(i) {

@@ -1,7 +1,7 @@
 // Beside the photo: the question "have you marked every ...?", and the list of marks.
 
 import { button, change, el, icon } from "./dom.js";
-import { openQuestions, tagOf } from "./state.js";
+import { isMasked, openQuestions, tagOf } from "./state.js";
 
 export class Questions {
   element = el("section", { class: "panel question", "aria-live": "polite" });
@@ -26,7 +26,7 @@ export class Questions {
         el("div", { class: "row" },
           button(marked ? "Yes, every one" : "Yes, none", "Y", () => this.answer(name, "all")),
           button(marked ? "Not all" : "Not sure", "U", () => this.answer(name, "some")))]
-      : [el("p", { class: "ask done" }, icon("checked"), "Every class is answered.")];
+      : [el("p", { class: "ask done" }, icon("checked"), isMasked(entry.marks) ? "A mask says it all." : "Every class is answered.")];
     const answers = this.app.project.classes.filter((c) => entry.answers[c.name]);
     this.element.replaceChildren(el("h2", {}, "Is it complete?"), ...asking,
       el("ul", { class: "answers", "aria-label": "Answers" }, answers.map((c) => el("li", {}, this.#answer(c, entry)))));
@@ -41,7 +41,7 @@ export class Questions {
 }
 
 const KINDS = { tag: "tag", point: "point", scribble: "scribble", box: "box", extreme: "extremes", polygon: "outline",
-  region: "region", mask: "mask", shares: "area shares" };
+  region: "outline", mask: "mask of the whole photo", shares: "shares of the area" };
 
 export class MarkList {
   #list = el("ul", { class: "marks", "aria-label": "Marks of this photo" });
@@ -69,7 +69,8 @@ export class MarkList {
 
   #row(mark) {
     const k = this.app.project.classes.findIndex((c) => c.name === mark.name);
-    const said = `${mark.negative ? "not " : ""}${mark.name}: ${KINDS[mark.kind] ?? mark.kind}`;
+    const kind = KINDS[mark.kind] ?? mark.kind;
+    const said = mark.name ? `${mark.negative ? "not " : ""}${mark.name}: ${kind}` : kind;
     const note = mark.made === "file" ? "from a file" : mark.seconds ? `${mark.seconds.toFixed(1)} s` : "";
     return el("li", { "data-id": mark.id, onpointerenter: () => this.point(mark.id), onpointerleave: () => this.point(null) },
       el("span", { class: "swatch", "--colour": this.app.colours()[k] ?? "#9aa1ac" }), el("span", { class: "name" }, said),

@@ -82,8 +82,12 @@ export function tagOf(marks, name) {
   return tags.length ? (tags.at(-1).negative ? "absent" : "present") : null;
 }
 
+/** Is there a mask of the whole photo? It leaves nothing to ask. */
+export const isMasked = (marks) => marks.some((mark) => mark.kind === "mask");
+
 /** The classes whose question is open, in order: first those that have marks, since their answer is fresh in mind. */
 export function openQuestions(classes, marks, answers) {
+  if (isMasked(marks)) return [];
   const asked = classes.filter((c) => !c.background && !answers[c.name] && tagOf(marks, c.name) !== "absent");
   const marked = new Set(marks.filter((mark) => !mark.negative).map((mark) => mark.name));
   return [...asked.filter((c) => marked.has(c.name)), ...asked.filter((c) => !marked.has(c.name))].map((c) => c.name);

@@ -5,7 +5,7 @@ import { getPlanes, thumbUrl } from "./api.js";
 import { change, el, percent, select } from "./dom.js";
 import { sheetOf } from "./masklayer.js";
 import { asMask, coloured } from "./overlay.js";
-import { hex, ofConfidence, rgb } from "./palette.js";
+import { hex, ofConfidence, ofPhoto, rgb } from "./palette.js";
 
 export const STATES = {
   untouched: { sign: "○", label: "untouched", told: "nothing said yet" },
@@ -84,7 +84,7 @@ export class Strip {
     change(made.bar, {
       "data-known": sure !== null,
       "--share": sure === null ? "0%" : percent(Math.max(sure, 0.04)),
-      "--colour": sure === null ? "transparent" : hex(ofConfidence(sure)),
+      "--colour": sure === null ? "transparent" : ofPhoto(sure),
     });
     change(made.button, {
       "data-state": photo.state,
