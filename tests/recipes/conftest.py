@@ -1,5 +1,7 @@
 """Priors that learn in a moment: a drawn photo needs no ImageNet encoder, and no 320 pixels."""
 
+from importlib import import_module
+
 import pytest
 
 from labels2masks.recipes import chained, sure
@@ -12,5 +14,5 @@ def small_priors(monkeypatch):
     settings = tags.classifier_settings().model_copy(update={"encoder": "test_resnet", "size": 64, "batch": 2})
     monkeypatch.setattr(tags, "classifier_settings", lambda: settings)
     light = Settings(network="linear", encoder="test_resnet", solver="ridge", epochs=1)
-    for module in (chained, sure):
+    for module in (chained, sure, import_module("labels2masks.recipes.masks")):
         monkeypatch.setattr(module, "instant", lambda: light)
