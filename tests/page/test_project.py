@@ -243,6 +243,16 @@ def test_links_that_lead_out_of_the_folder_are_not_read(folder, tmp_path):
             project.pixels(0)
 
 
+@pytest.mark.parametrize("place", [".page", ".page/journal.jsonl", ".page/features/x", "exports"])
+def test_nothing_is_written_through_a_link_that_came_with_the_folder(folder, tmp_path, place):
+    (tmp_path / "outside").write_text("mine\n")
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    (folder / place).symlink_to(tmp_path / "outside")
+    with pytest.raises(DataError, match="is a link"):
+        Project(folder, decoder=DECODER)
+    assert (tmp_path / "outside").read_text() == "mine\n"
+
+
 def test_a_label_file_that_reaches_out_of_the_folder_shows_nothing(folder, tmp_path):
     inside = tmp_path / "labels"
     inside.mkdir()

@@ -21,7 +21,7 @@ from ..errors import UsageError
 MOST_BYTES = 8 << 20
 EVERYWHERE = ("0.0.0.0", "::", "")
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {

@@ -58,6 +58,7 @@ class Project:
         self.decoder = decoder or self._close.enter_context(closing(Decoder()))
         self._masks = self._close.enter_context(closing(Decoder()))  # nobody waits for a photo behind all the masks
         try:
+            _refuse_links(self.private, self.folder / "exports")
             self.private.mkdir(exist_ok=True)
             self._close.enter_context(held(self.private))
             self._open(path, classes)
@@ -295,6 +296,14 @@ class Project:
         if not any(mark.name in x for x in (self.names.now.names, self.names.now.groups)):
             raise DataError(f"{item.where}: no class {mark.name!r}; add it first")
         return mark
+
+
+def _refuse_links(*folders: Path) -> None:
+    """What is written there would land where a link leads, if the folder came with one. Raises DataError."""
+    for folder in folders:
+        link = next((p for p in (folder, *folder.rglob("*")) if p.is_symlink()), None)
+        if link is not None:
+            raise DataError(f"{link} is a link, which the page does not write through: remove it")
 
 
 class _Photos(Sequence[Photo]):

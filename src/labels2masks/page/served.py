@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import uvicorn
 
 from ..errors import UsageError
+from .engine import Engine
 from .events import Events
 from .guard import is_local
 from .project import Project
 from .server import app, guarded, new_token
+from .work import Jobs
 
 
 class Served:
@@ -55,6 +56,8 @@ class Served:
             self.config = uvicorn.Config(
                 guarded(served, host, self.port, self.token),
                 access_log=False,  # it would show the token
+                proxy_headers=False,
+                ws="none",
                 log_level="warning",
                 server_header=False,
                 timeout_graceful_shutdown=1,
@@ -91,20 +94,12 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def _engine(project: Project, encoder: str, weights: str, events: Events) -> Any:
-    try:
-        from .engine import Engine
-    except ImportError:
-        return None
+def _engine(project: Project, encoder: str, weights: str, events: Events) -> Engine | None:
     return Engine(project, encoder, weights, events.tell)
 
 
-def _jobs(project: Project, engine: Any, events: Events) -> Any:
-    try:
-        from .work import Jobs
-    except ImportError:
-        return None
-    return Jobs(project, engine, events.tell)
+def _jobs(project: Project, engine: Engine | None, events: Events) -> Jobs | None:
+    return Jobs(project, engine, events.tell) if engine is not None else None
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -18,11 +18,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
 from .class_names import hex_colour
+from .engine import Engine
 from .events import Events
 from .guard import Guard
 from .photos import Decoder
 from .project import Conflict, Project
 from .replies import Missing, planes_of, say_failures, sent
+from .work import Jobs
 from .work_routes import work_routes
 
 STATIC = Path(__file__).parent / "static"
@@ -63,7 +65,7 @@ class Pictures:
         self._thumbs.close()
 
 
-def app(project: Project, engine: Any, jobs: Any, events: Events) -> FastAPI:
+def app(project: Project, engine: Engine | None, jobs: Jobs | None, events: Events) -> FastAPI:
     """The page without its guard. engine, jobs: None where nothing is computed."""
     made = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=NOTHING_TOLD)
     pictures = Pictures(project)

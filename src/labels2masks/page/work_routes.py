@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from ..errors import UsageError
 from .project import Project
 from .replies import Missing, planes_of, sent
+from .work import Jobs
 
 EXPORTS = "exports"
 MOST_LISTED = 1_000
@@ -18,7 +19,7 @@ MOST_MINUTES = 7 * 24 * 60
 MOST_CLICKS = 100_000
 
 
-def work_routes(project: Project, jobs: Any) -> APIRouter:
+def work_routes(project: Project, jobs: Jobs) -> APIRouter:
     made = APIRouter(prefix="/api")
 
     @made.post("/train")
