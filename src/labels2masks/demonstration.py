@@ -54,6 +54,7 @@ def demo(out: Path | str | None = None, minutes: float = MINUTES, say: Callable[
     say(f"3 of 6  training for about {minutes:g} min on all of them together")
     run = train(
         data,
+        recipe="everyday",  # one training in the minute there is, on labels as they are
         weights=start,
         minutes=minutes,
         out=folder / "run",
