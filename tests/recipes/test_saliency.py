@@ -8,6 +8,7 @@ from narrowing.scenes import BAR, CLASSES, DISC, VOCABULARY, H, W, photo, truth
 from PIL import Image
 
 import labels2masks as l2m
+from labels2masks.classes import Vocabulary
 from labels2masks.errors import DataError, UsageError
 from labels2masks.formats import jsonl
 from labels2masks.formats.dataset import Dataset, Photo
@@ -62,7 +63,8 @@ def test_the_network_is_started_in_closed_form_and_frozen_where_it_has_the_parts
 
 
 def test_two_rounds_from_boxes_and_then_a_cue(data, tmp_path):
-    how = {"weights": "none", "epochs": 1, "size": 64, "out": tmp_path / "run", "no_photos": True}
+    how = {"weights": "none", "encoder": "mobilenetv3_small_050", "epochs": 1, "size": 64, "no_photos": True}
+    how["out"] = tmp_path / "run"
     tiny = {"batch": 2, "crop": [48, 64], "workers": 0, "augment.settle": 0.0, "precision": "float32"}
     run = l2m.train(data, recipe="saliency", settings=tiny | {"memory_format": "contiguous"}, **how)
     kinds = json.loads((run.folder / "plan.json").read_text())["kinds"]
@@ -77,15 +79,21 @@ def test_two_rounds_from_boxes_and_then_a_cue(data, tmp_path):
     again = l2m.train(data, recipe="saliency", settings=tiny | {"memory_format": "contiguous"}, resume=True, **how)
     assert (again.folder / "model.safetensors").read_bytes() == before
 
-    told = l2m.masks(data, tmp_path / "out", steps=["threshold"], split="train", saliency=run.folder)
-    assert f"saliency: {run.folder.name}, learnt from 2 photos with boxes" in told["priors"]
-    assert "pretraining: none" in told["priors"]
-    model = load_model(run.folder)
-    object_HW = model.predict_scores(read_image(tmp_path / "a.png"))[1] >= 0.5
-    ids_HW = np.asarray(Image.open(tmp_path / "out" / "masks" / "tagged.png"))
-    assert np.array_equal(ids_HW == 0, ~object_HW)  # of a salient pixel several classes stay possible
     with pytest.raises(UsageError, match="a plan is of one run"):
         l2m.train(data, recipe="saliency", plan=run.folder / "plan.json", out=tmp_path / "other")
+
+
+def test_a_run_of_two_classes_is_what_stands_out(data, tmp_path):
+    drawn = Mask(ids_HW=np.minimum(truth(), 1))
+    drawn = Photo("drawn", tmp_path / "a.png", (drawn,), Vocabulary.same(OBJECT))
+    objects = jsonl.write(Dataset(OBJECT, (drawn,)), tmp_path / "objects").path
+    how = {"encoder": "mobilenetv3_small_050", "val": "none", "weights": "none", "no_photos": True}
+    run = l2m.train(objects, recipe="instant", out=tmp_path / "run", **how)
+    told = l2m.masks(data, tmp_path / "out", steps=["threshold"], split="train", saliency=run.folder)
+    assert "saliency: run, learnt from 1 photos with mask; pretraining: none" in told["priors"]
+    object_HW = load_model(run.folder).predict_scores(read_image(tmp_path / "a.png"))[1] >= 0.5
+    ids_HW = np.asarray(Image.open(tmp_path / "out" / "masks" / "tagged.png"))
+    assert 0 < object_HW.mean() < 1 and np.array_equal(ids_HW == 0, ~object_HW)
 
 
 def test_a_run_of_other_classes_is_no_saliency(data, tmp_path):
