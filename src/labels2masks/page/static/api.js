@@ -43,7 +43,9 @@ async function planes(answer) {
   const [height, width] = answer.headers.get("X-Shape").split(" ").map(Number);
   const bytes = new Uint8Array(await answer.arrayBuffer());
   const size = height * width;
-  const cut = Array.from({ length: Math.floor(bytes.length / size) }, (_, k) => bytes.subarray(k * size, (k + 1) * size));
+  const cut = Array.from({ length: Math.floor(bytes.length / size) }, (_, k) =>
+    bytes.subarray(k * size, (k + 1) * size),
+  );
   return { height, width, planes: cut, version: answer.headers.get("X-Model") };
 }
 
@@ -61,9 +63,14 @@ const EVENTS = ["features", "model", "photo", "classes", "job", "error"];
 export function listen(told, state) {
   const stream = new EventSource("/api/events");
   let lost = false;
-  stream.onopen = () => { lost = false; state("open"); };
+  stream.onopen = () => {
+    lost = false;
+    state("open");
+  };
   for (const name of EVENTS) {
-    stream.addEventListener(name, (event) => { if (event.data !== undefined) told(name, JSON.parse(event.data)); });
+    stream.addEventListener(name, (event) => {
+      if (event.data !== undefined) told(name, JSON.parse(event.data));
+    });
   }
   stream.onerror = () => {
     if (!lost) state("lost");

@@ -34,7 +34,10 @@ export class App {
     await this.reload();
     this.book.outbox.restore();
     this.book.outbox.flush();
-    listen((name, data) => this.#heard(name, data), (state) => this.#stream(state));
+    listen(
+      (name, data) => this.#heard(name, data),
+      (state) => this.#stream(state),
+    );
   }
 
   async reload() {
@@ -55,10 +58,19 @@ export class App {
     else location.hash = hash;
   }
 
+  /** The index of the class that means "none of the others", or null. */
+  get background() {
+    const found = this.project.classes.findIndex((c) => c.background);
+    return found < 0 ? null : found;
+  }
+
+  /** "#rrggbb" of every class, as the person wants to see them. */
   colours() {
     const { classes, palettes } = this.project;
     const blind = this.settings.get("colourBlind");
-    return blind && palettes?.["colour-blind"]?.length === classes.length ? palettes["colour-blind"] : colours(classes, blind);
+    return blind && palettes?.["colour-blind"]?.length === classes.length
+      ? palettes["colour-blind"]
+      : colours(classes, blind);
   }
 
   /** A message that goes by itself, or stays until it is read where something failed. */
@@ -126,20 +138,31 @@ export class App {
       try {
         const { photos, model, can } = await get("/api/project");
         Object.assign(this.project, { model, can });
-        const changed = photos.filter((p, i) => p.state !== this.project.photos[i]?.state || p.confidence !== this.project.photos[i]?.confidence);
+        const changed = photos.filter(
+          (p, i) => p.state !== this.project.photos[i]?.state || p.confidence !== this.project.photos[i]?.confidence,
+        );
         changed.forEach((p) => Object.assign(this.project.photos[p.i], { state: p.state, confidence: p.confidence }));
-        this.tell("photos", changed.map((p) => p.i));
+        this.tell(
+          "photos",
+          changed.map((p) => p.i),
+        );
         this.tell("can", can);
-      } catch { /* the stream says that the server is gone */ }
+      } catch {
+        /* the stream says that the server is gone */
+      }
     }, 1000);
   }
 
-  #place() { return `labels2masks unsaved ${this.project.name}`; }
+  #place() {
+    return `labels2masks unsaved ${this.project.name}`;
+  }
 
   #keep(text) {
     try {
       if (text === null) localStorage.removeItem(this.#place());
       else localStorage.setItem(this.#place(), text);
-    } catch { /* full or forbidden: the page itself still has it */ }
+    } catch {
+      /* full or forbidden: the page itself still has it */
+    }
   }
 }

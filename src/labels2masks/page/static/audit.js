@@ -2,8 +2,10 @@
 // What the model says is nowhere on this screen: who knows the answer of another agrees too often.
 
 import { get, post } from "./api.js";
+import { auditForm, estimated } from "./auditparts.js";
 import { keyOf } from "./classpanel.js";
-import { button, change, el, field, percent, select } from "./dom.js";
+import { paintCross } from "./cross.js";
+import { button, change, el } from "./dom.js";
 import { isRunning, JobPanel, newest } from "./jobs.js";
 import { Stage } from "./stage.js";
 import { toScreen } from "./view.js";
@@ -17,7 +19,11 @@ export class AuditScreen {
 
   constructor(app) {
     this.app = app;
-    const canvas = el("canvas", { tabindex: 0, role: "img", "aria-label": "A photo with a cross on the pixel to name" });
+    const canvas = el("canvas", {
+      tabindex: 0,
+      role: "img",
+      "aria-label": "A photo with a cross on the pixel to name",
+    });
     this.stage = new Stage(canvas, { painted: (context, view) => this.#painted(context, view) });
     this.stage.hand = true;
     this.title = el("h1", {});
@@ -26,13 +32,32 @@ export class AuditScreen {
     this.estimate = el("section", { class: "panel", "aria-live": "polite" });
     this.begin = el("section", { class: "panel" });
     this.job = new JobPanel(app, "Drawing the pixels");
-    this.element = el("div", { class: "audit" },
-      el("div", { class: "middle" }, el("div", { class: "above" }, this.title, this.told), canvas,
-        el("div", { class: "below" },
-          button("Closer", "+", () => this.stage.zoom(1.4)), button("Farther", "-", () => this.stage.zoom(1 / 1.4)),
-          button("Whole photo", "F", () => this.stage.frame(null)), button("Back to the cross", "Z", () => this.#close()))),
-      el("aside", { class: "side", "aria-label": "Audit" }, this.names, this.estimate, this.begin,
-        el("section", { class: "panel" }, this.job.element)));
+    this.element = el(
+      "div",
+      { class: "audit" },
+      el(
+        "div",
+        { class: "middle" },
+        el("div", { class: "above" }, this.title, this.told),
+        canvas,
+        el(
+          "div",
+          { class: "below" },
+          button("Closer", "+", () => this.stage.zoom(1.4)),
+          button("Farther", "-", () => this.stage.zoom(1 / 1.4)),
+          button("Whole photo", "F", () => this.stage.frame(null)),
+          button("Back to the cross", "Z", () => this.#close()),
+        ),
+      ),
+      el(
+        "aside",
+        { class: "side", "aria-label": "Audit" },
+        this.names,
+        this.estimate,
+        this.begin,
+        el("section", { class: "panel" }, this.job.element),
+      ),
+    );
     this.keys = this.#keys();
     app.on("job", (job) => {
       if (job.kind !== "audit") return;
@@ -63,36 +88,34 @@ export class AuditScreen {
   #idle() {
     this.pixel = null;
     this.title.textContent = "How good are the masks?";
-    this.told.textContent = "Name a few hundred random pixels and get mIoU with a band that holds the true value 19 times in 20.";
+    this.told.textContent =
+      "Name a few hundred random pixels and get mIoU with a band that holds the true value 19 times in 20.";
     this.names.replaceChildren();
     this.estimate.replaceChildren();
     change(this.stage.canvas, { hidden: true });
   }
 
   #form() {
-    const names = [...this.runs.map((r) => r.name)];
-    if (!names.includes("instant")) names.push("instant");
-    let run = names[0];
-    const clicks = el("input", { type: "number", min: 10, max: 20000, step: 10, value: 200 });
-    this.start = button("Draw the pixels", "", async () => {
-      this.start.disabled = true;
-      try {
-        const { id } = await post("/api/audit", { run, clicks: Number(clicks.value) });
-        this.#before = [];
-        this.#working({ id, kind: "audit", state: "waiting", fraction: 0, message: "" });
-      } catch (error) {
-        this.app.say(error.message, "error");
-        this.start.disabled = false;
-      }
-    }, { kind: "main" });
-    this.begin.replaceChildren(el("h2", {}, "New audit"),
-      field("Masks of", select(names.map((n) => [n, n === "instant" ? "the instant model" : n]), run, (value) => { run = value; })),
-      field("Pixels to name", clicks, "200 give a band of about ± 8 points, 800 of ± 4."), this.start);
+    const form = auditForm(this.runs);
+    this.start = button("Draw the pixels", "", () => this.#begin(form.run(), form.clicks()), { kind: "main" });
+    this.begin.replaceChildren(...form.parts, this.start);
+  }
+
+  async #begin(run, clicks) {
+    this.start.disabled = true;
+    try {
+      const { id } = await post("/api/audit", { run, clicks });
+      this.#before = [];
+      this.#working({ id, kind: "audit", state: "waiting", fraction: 0, message: "" });
+    } catch (error) {
+      this.app.say(error.message, "error");
+      this.start.disabled = false;
+    }
   }
 
   async #next() {
     const found = await get("/api/audit/next");
-    await this.#estimated();
+    this.estimate.replaceChildren(...estimated(await get("/api/audit/estimate")));
     if (found.done) return this.#done();
     this.#show(found);
   }
@@ -102,24 +125,15 @@ export class AuditScreen {
     const photo = this.app.project.photos[pixel.i];
     change(this.stage.canvas, { hidden: false, "data-number": pixel.number });
     this.title.textContent = "What is under the cross?";
-    this.told.textContent = `${photo.name}. Pixel ${pixel.number}${Number.isFinite(pixel.left) ? `, ${pixel.left} to go` : ""}. ` +
-      "Name it as you would draw it in a mask.";
+    const place = `${photo.name}, pixel ${pixel.number}, ${pixel.left} to go.`;
+    this.told.textContent = `${place} Name it as you would draw it in a mask.`;
     this.#buttons();
-    this.stage.show(photo, this.#window());
+    this.stage.show(photo, this.pixel.window);
     this.stage.canvas.focus({ preventScroll: true });
   }
 
-  /** The server's window, else a fifth of the photo around the pixel. */
-  #window() {
-    const { window, x, y, i } = this.pixel;
-    if (Array.isArray(window)) return window;
-    const photo = this.app.project.photos[i];
-    const half = Number.isFinite(window) ? window / 2 : Math.max(photo.width, photo.height) / 10;
-    return [x - half, y - half, x + half, y + half];
-  }
-
   #close() {
-    if (this.pixel) this.stage.frame(this.#window());
+    if (this.pixel) this.stage.frame(this.pixel.window);
   }
 
   #done() {
@@ -132,12 +146,16 @@ export class AuditScreen {
 
   #buttons() {
     const colours = this.app.colours();
-    this.names.replaceChildren(el("h2", {}, "It is"), ...this.app.project.classes.map((c, k) => {
-      const made = button(c.name, keyOf(k), () => this.answer(c.name));
-      made.prepend(el("span", { class: "swatch", "--colour": colours[k] }));
-      return made;
-    }), button("Unclear", "U", () => this.answer(UNCLEAR), { kind: "quiet" }),
-    button("One back", "Backspace", () => this.back(), { kind: "quiet", disabled: !this.#before.length }));
+    this.names.replaceChildren(
+      el("h2", {}, "It is"),
+      ...this.app.project.classes.map((c, k) => {
+        const made = button(c.name, keyOf(k), () => this.answer(c.name));
+        made.prepend(el("span", { class: "swatch", "--colour": colours[k] }));
+        return made;
+      }),
+      button("Unclear", "U", () => this.answer(UNCLEAR), { kind: "quiet" }),
+      button("One back", "Backspace", () => this.back(), { kind: "quiet", disabled: !this.#before.length }),
+    );
   }
 
   async answer(name) {
@@ -159,37 +177,24 @@ export class AuditScreen {
     if (before) this.#show(before);
   }
 
-  async #estimated() {
-    const { miou, low, high, answered } = await get("/api/audit/estimate");
-    const known = Number.isFinite(miou);
-    this.estimate.replaceChildren(el("h2", {}, "Estimate"),
-      el("p", { class: "big" }, known ? `${(100 * miou).toFixed(1)}` : "–", el("small", {}, " mIoU, %")),
-      known ? band(miou, low, high) : null,
-      el("p", {}, known ? `between ${percent(low, 1)} and ${percent(high, 1)}, from ${answered} answers` : `${answered ?? 0} answers so far`));
-  }
-
   #painted(context, view) {
     if (!this.pixel) return;
     const { x, y } = this.pixel;
-    const [cx, cy] = toScreen(view, [x + 0.5, y + 0.5]);
-    const gap = Math.max(view.scale / 2 + 2, 5);
-    for (const [style, width] of [["#000000", 5], ["#ffffff", 3], ["#d4351c", 1.5]]) {
-      context.strokeStyle = style;
-      context.lineWidth = width;
-      context.beginPath();
-      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-        context.moveTo(cx + dx * gap, cy + dy * gap);
-        context.lineTo(cx + dx * (gap + 22), cy + dy * (gap + 22));
-      }
-      context.stroke();
-    }
+    const middle = toScreen(view, [x + 0.5, y + 0.5]);
+    paintCross(context, middle, { gap: Math.max(view.scale / 2 + 2, 5), long: 22, colour: "#d4351c" });
   }
 
   #keys() {
     const key = (keys, what, run, more = {}) => ({ group: "Audit", keys, what, run, ...more });
     return [
-      ...Array.from({ length: 9 }, (_, k) => key([String(k + 1)], "It is class 1 to 9", () => this.answer(this.app.project.classes[k]?.name),
-        k ? { hidden: true } : { shown: ["1", "9"] })),
+      ...Array.from({ length: 9 }, (_, k) =>
+        key(
+          [String(k + 1)],
+          "It is class 1 to 9",
+          () => this.answer(this.app.project.classes[k]?.name),
+          k ? { hidden: true } : { shown: ["1", "9"] },
+        ),
+      ),
       key(["u"], "Unclear", () => this.answer(UNCLEAR)),
       key(["Backspace"], "One back", () => this.back()),
       key(["+", "="], "Closer", () => this.stage.zoom(1.4), { shown: ["+"] }),
@@ -198,9 +203,4 @@ export class AuditScreen {
       key(["z"], "Back to the cross", () => this.#close()),
     ];
   }
-}
-
-function band(value, low, high) {
-  return el("span", { class: "band", role: "img", "aria-label": `band from ${percent(low, 1)} to ${percent(high, 1)}`,
-    "--low": percent(low, 1), "--wide": percent(high - low, 1), "--value": percent(value, 1) }, el("i"), el("b"));
 }

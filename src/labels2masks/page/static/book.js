@@ -20,7 +20,10 @@ export class Book extends EventTarget {
         state: saving,
         saved: (name, version) => this.#saved(name, version),
         conflict: (name, found) => this.#conflict(name, found),
-        refused: (name, error) => { say(`${name}: not saved: ${error.message}`, "error"); this.reopen(name); },
+        refused: (name, error) => {
+          say(`${name}: not saved: ${error.message}`, "error");
+          this.reopen(name);
+        },
       },
     });
   }

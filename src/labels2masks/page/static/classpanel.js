@@ -21,7 +21,9 @@ export class ClassPanel {
     add.querySelector("kbd").remove();
   }
 
-  get names() { return this.app.project.classes.map((c) => c.name); }
+  get names() {
+    return this.app.project.classes.map((c) => c.name);
+  }
 
   choose(name) {
     if (!name) return;
@@ -39,7 +41,8 @@ export class ClassPanel {
   render(entry = this.entry) {
     this.entry = entry;
     const { classes } = this.app.project;
-    if (!this.names.includes(this.chosen)) this.chosen = (classes.find((c) => !c.background) ?? classes[0])?.name ?? null;
+    if (!this.names.includes(this.chosen))
+      this.chosen = (classes.find((c) => !c.background) ?? classes[0])?.name ?? null;
     const focused = document.activeElement?.dataset?.of;
     this.#list.replaceChildren(...classes.map((c, k) => this.#row(c, k)));
     if (focused) [...this.#list.querySelectorAll("[data-of]")].find((b) => b.dataset.of === focused)?.focus();
@@ -47,20 +50,56 @@ export class ClassPanel {
 
   #row({ name, background }, k) {
     const swatch = el("span", { class: "swatch", "--colour": this.app.colours()[k] });
-    const pick = el("button", {
-      type: "button", class: "pick", "aria-pressed": name === this.chosen, "data-of": `pick ${name}`,
-      "aria-keyshortcuts": keyOf(k) || null, onclick: () => this.choose(name),
-    }, el("kbd", { "aria-hidden": true }, keyOf(k)), swatch, el("span", { class: "name" }, name));
+    const pick = el(
+      "button",
+      {
+        type: "button",
+        class: "pick",
+        "aria-pressed": name === this.chosen,
+        "data-of": `pick ${name}`,
+        "aria-keyshortcuts": keyOf(k) || null,
+        onclick: () => this.choose(name),
+      },
+      el("kbd", { "aria-hidden": true }, keyOf(k)),
+      swatch,
+      el("span", { class: "name" }, name),
+    );
     const said = this.entry && tagOf(this.entry.marks, name);
-    const tag = (text, negative, told) => el("button", {
-      type: "button", class: negative ? "tag no" : "tag", disabled: !this.entry, "data-of": `${text} ${name}`,
-      "aria-pressed": said === (negative ? "absent" : "present"), "aria-label": told, title: told,
-      onclick: () => this.tag(name, negative),
-    }, text);
-    return el("li", { class: name === this.chosen ? "chosen" : "" }, pick,
-      background ? null : [tag("in", false, `${name} is in this photo`), tag("none", true, `there is no ${name} in this photo`)],
-      el("button", { type: "button", class: "edit", "aria-label": `Edit ${name}`, title: "Rename, recolour, merge",
-        "data-of": `edit ${name}`, onclick: () => this.edit(name) }, icon("edit")));
+    const tag = (text, negative, told) =>
+      el(
+        "button",
+        {
+          type: "button",
+          class: negative ? "tag no" : "tag",
+          disabled: !this.entry,
+          "data-of": `${text} ${name}`,
+          "aria-pressed": said === (negative ? "absent" : "present"),
+          "aria-label": told,
+          title: told,
+          onclick: () => this.tag(name, negative),
+        },
+        text,
+      );
+    return el(
+      "li",
+      { class: name === this.chosen ? "chosen" : "" },
+      pick,
+      background
+        ? null
+        : [tag("in", false, `${name} is in this photo`), tag("none", true, `there is no ${name} in this photo`)],
+      el(
+        "button",
+        {
+          type: "button",
+          class: "edit",
+          "aria-label": `Edit ${name}`,
+          title: "Rename, recolour, merge",
+          "data-of": `edit ${name}`,
+          onclick: () => this.edit(name),
+        },
+        icon("edit"),
+      ),
+    );
   }
 
   /** The dialog: of a class that is there, or of a new one (null). */
@@ -72,13 +111,22 @@ export class ClassPanel {
     const colour = el("input", { type: "color", value: known?.colour ?? freeColour(classes.map((c) => c.colour)) });
     let into = "";
     const others = classes.filter((c) => c.name !== name).map((c) => [c.name, c.name]);
-    const merge = known && others.length
-      ? field("Merge into", select([["", "keep it"], ...others], "", (value) => { into = value; }),
-        "All its marks become marks of that class.")
-      : null;
+    const merge =
+      known && others.length
+        ? field(
+            "Merge into",
+            select([["", "keep it"], ...others], "", (value) => {
+              into = value;
+            }),
+            "All its marks become marks of that class.",
+          )
+        : null;
     const failed = el("p", { class: "failed", role: "alert" });
     const dialog = el("dialog", { "aria-label": title });
-    const close = () => { dialog.close(); dialog.remove(); };
+    const close = () => {
+      dialog.close();
+      dialog.remove();
+    };
     const act = async (bodies) => {
       try {
         for (const body of bodies) await post("/api/classes", body);
@@ -93,7 +141,10 @@ export class ClassPanel {
     };
     const save = () => {
       const to = text.value.trim();
-      if (!to) { failed.textContent = "A class needs a name."; return text.focus(); }
+      if (!to) {
+        failed.textContent = "A class needs a name.";
+        return text.focus();
+      }
       if (!known) return act([{ op: "add", name: to, colour: colour.value }]);
       if (into) return act([{ op: "merge", name, to: into }]);
       const bodies = [];
@@ -102,10 +153,30 @@ export class ClassPanel {
       return bodies.length ? act(bodies) : close();
     };
     const remove = known && !known.background ? this.#remover(name, act) : null;
-    dialog.append(el("form", { onsubmit: (event) => { event.preventDefault(); save(); } },
-      el("h2", {}, title), field("Name", text), field("Colour", colour), merge, failed,
-      el("div", { class: "row" }, el("button", { type: "submit", class: "main" }, known ? "Save" : "Add"),
-        button("Cancel", "", close), el("span", { class: "gap" }), remove)));
+    dialog.append(
+      el(
+        "form",
+        {
+          onsubmit: (event) => {
+            event.preventDefault();
+            save();
+          },
+        },
+        el("h2", {}, title),
+        field("Name", text),
+        field("Colour", colour),
+        merge,
+        failed,
+        el(
+          "div",
+          { class: "row" },
+          el("button", { type: "submit", class: "main" }, known ? "Save" : "Add"),
+          button("Cancel", "", close),
+          el("span", { class: "gap" }),
+          remove,
+        ),
+      ),
+    );
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);
     dialog.showModal();
@@ -114,11 +185,16 @@ export class ClassPanel {
 
   /** Removing takes two presses, since marks lose their meaning with their class. */
   #remover(name, act) {
-    const made = button("Remove", "", () => {
-      if (made.dataset.sure) return act([{ op: "remove", name }]);
-      made.dataset.sure = "yes";
-      made.querySelector("span").textContent = `Really remove ${name} and its marks?`;
-    }, { kind: "danger" });
+    const made = button(
+      "Remove",
+      "",
+      () => {
+        if (made.dataset.sure) return act([{ op: "remove", name }]);
+        made.dataset.sure = "yes";
+        made.querySelector("span").textContent = `Really remove ${name} and its marks?`;
+      },
+      { kind: "danger" },
+    );
     return made;
   }
 }

@@ -31,7 +31,11 @@ export const change = (element, attributes) => Object.entries(attributes).forEac
 export function button(label, key, run, { icon: drawn = null, kind = "", title = null, ...more } = {}) {
   const hint = key ? el("kbd", { "aria-hidden": true }, key) : null;
   const parts = [drawn, el("span", {}, label), hint];
-  return el("button", { type: "button", class: kind, onclick: run, title, "aria-keyshortcuts": key || null, ...more }, parts);
+  return el(
+    "button",
+    { type: "button", class: kind, onclick: run, title, "aria-keyshortcuts": key || null, ...more },
+    parts,
+  );
 }
 
 /** A labelled form field: the label's text is what a screen reader says. */
@@ -54,7 +58,10 @@ export function choice(label, options, chosen, changed) {
     for (const made of group.children) change(made, { "aria-pressed": made.dataset.value === value });
   };
   for (const [value, text, key] of options) {
-    const made = button(text, key, () => { update(value); changed(value); });
+    const made = button(text, key, () => {
+      update(value);
+      changed(value);
+    });
     made.dataset.value = value;
     group.append(made);
   }

@@ -39,10 +39,16 @@ export class Drawing {
   }
 
   /** Does the space bar hold the pen down with this tool, or does it tap? */
-  get drags() { return this.tool === "scribble"; }
+  get drags() {
+    return this.tool === "scribble";
+  }
 
-  finish() { this.#step({ type: "finish", xy: this.draft?.xy.at(-1) }); }
-  back() { this.#step({ type: "back", xy: null }); }
+  finish() {
+    this.#step({ type: "finish", xy: this.draft?.xy.at(-1) });
+  }
+  back() {
+    this.#step({ type: "back", xy: null });
+  }
 
   drop() {
     this.draft = null;
@@ -50,8 +56,15 @@ export class Drawing {
     this.changed();
   }
 
-  undo() { this.draft = null; this.book.undo(this.entry); this.changed(); }
-  redo() { this.book.redo(this.entry); this.changed(); }
+  undo() {
+    this.draft = null;
+    this.book.undo(this.entry);
+    this.changed();
+  }
+  redo() {
+    this.book.redo(this.entry);
+    this.changed();
+  }
 
   remove(mark) {
     this.pointedAt = null;
@@ -97,8 +110,15 @@ export class Drawing {
   #mark({ kind, xy, width = 0 }, name, negative) {
     const places = xy.map((p) => p.map((v) => Math.round(v * 100) / 100));
     return {
-      id: newId(), kind, name, negative, xy: places, width: Math.round(width * 100) / 100,
-      seconds: this.#watch.take(now()), order: nextOrder(this.entry.marks), made: "page",
+      id: newId(),
+      kind,
+      name,
+      negative,
+      xy: places,
+      width: Math.round(width * 100) / 100,
+      seconds: this.#watch.take(now()),
+      order: nextOrder(this.entry.marks),
+      made: "page",
     };
   }
 }

@@ -11,14 +11,27 @@ const FORMATS = {
   report: ["html"],
 };
 const CARDS = [
-  ["labels", "Labels", "What you said, in the format of the tool that comes next. What a format can not hold is listed, never dropped in silence."],
+  ["labels", "Labels", "What you said, in the format of the tool that comes next. What a format can not hold is told."],
   ["masks", "Masks", "A mask of every photo as the instant model sees it now, bound by what you said of the photo."],
-  ["model", "Model", "The last trained network (before there is one: the instant model) in one ONNX file, which takes photos of any size."],
-  ["report", "Report", "One page about the last training, with its score and how that was measured, for the eyes of others."],
+  [
+    "model",
+    "Model",
+    "The last trained network, else the instant model, in one ONNX file that takes photos of any size.",
+  ],
+  [
+    "report",
+    "Report",
+    "One page about the last training, with its score and how that was measured, for the eyes of others.",
+  ],
 ];
 
 export class ExportScreen {
-  keys = CARDS.map(([what, label], k) => ({ group: "Export", keys: [String(k + 1)], what: label, run: () => this.start(what) }));
+  keys = CARDS.map(([what, label], k) => ({
+    group: "Export",
+    keys: [String(k + 1)],
+    what: label,
+    run: () => this.start(what),
+  }));
 
   constructor(app) {
     this.app = app;
@@ -26,7 +39,12 @@ export class ExportScreen {
     this.job = new JobPanel(app, "Export");
     this.files = el("div", {});
     this.cards = el("div", { class: "cards" });
-    this.element = el("div", { class: "page" }, el("section", { class: "card" }, el("h1", {}, "Take it away"), this.cards, this.job.element), this.files);
+    this.element = el(
+      "div",
+      { class: "page" },
+      el("section", { class: "card" }, el("h1", {}, "Take it away"), this.cards, this.job.element),
+      this.files,
+    );
     app.on("job", (job) => {
       if (job.kind !== "export") return;
       this.job.show(job);
@@ -36,7 +54,9 @@ export class ExportScreen {
   }
 
   async enter() {
-    this.cards.replaceChildren(...CARDS.map(([what, label, about], k) => this.#card(what, label, about, String(k + 1))));
+    this.cards.replaceChildren(
+      ...CARDS.map(([what, label, about], k) => this.#card(what, label, about, String(k + 1))),
+    );
     const job = await newest("export");
     this.job.show(job);
     await this.#list(job);
@@ -45,10 +65,28 @@ export class ExportScreen {
   #card(what, label, about, key) {
     const formats = this.app.project.formats?.[what] ?? FORMATS[what];
     this.format[what] ??= formats[0];
-    const choose = formats.length > 1
-      ? field("Format", select(formats.map((f) => [f, f]), this.format[what], (value) => { this.format[what] = value; })) : null;
-    return el("section", { class: "export" }, el("h2", {}, label), el("p", {}, about), choose, el("span", { class: "gap" }),
-      button(`Export ${label.toLowerCase()}`, key, () => this.start(what), { kind: "main" }));
+    const choose =
+      formats.length > 1
+        ? field(
+            "Format",
+            select(
+              formats.map((f) => [f, f]),
+              this.format[what],
+              (value) => {
+                this.format[what] = value;
+              },
+            ),
+          )
+        : null;
+    return el(
+      "section",
+      { class: "export" },
+      el("h2", {}, label),
+      el("p", {}, about),
+      choose,
+      el("span", { class: "gap" }),
+      button(`Export ${label.toLowerCase()}`, key, () => this.start(what), { kind: "main" }),
+    );
   }
 
   async start(what) {
@@ -67,8 +105,31 @@ export class ExportScreen {
     } catch (error) {
       if (error.status !== 404 && error.status !== 405) throw error;
     }
-    this.files.replaceChildren(...(names.length ? [el("section", { class: "card" }, el("h2", {}, "Ready"),
-      el("ul", { class: "files" }, names.map((file) => el("li", {},
-        el("a", { href: `/api/exports/${file.split("/").map(encodeURIComponent).join("/")}`, download: "" }, file)))))] : []));
+    this.files.replaceChildren(
+      ...(names.length
+        ? [
+            el(
+              "section",
+              { class: "card" },
+              el("h2", {}, "Ready"),
+              el(
+                "ul",
+                { class: "files" },
+                names.map((file) =>
+                  el(
+                    "li",
+                    {},
+                    el(
+                      "a",
+                      { href: `/api/exports/${file.split("/").map(encodeURIComponent).join("/")}`, download: "" },
+                      file,
+                    ),
+                  ),
+                ),
+              ),
+            ),
+          ]
+        : []),
+    );
   }
 }

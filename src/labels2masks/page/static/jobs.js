@@ -40,9 +40,10 @@ export class JobPanel {
     this.halt.hidden = !running;
     if (running) this.halt.disabled = false;
     if (running && !job.fraction) this.bar.removeAttribute("value");
-    else this.bar.value = job.state === "done" ? 1 : job.fraction ?? 0;
+    else this.bar.value = job.state === "done" ? 1 : (job.fraction ?? 0);
     const share = running && job.fraction ? `, ${percent(job.fraction)}` : "";
-    this.told.textContent = `${this.label}: ${WORDS[job.state] ?? job.state}${share}${job.message ? `. ${job.message}` : ""}`;
+    const message = job.message ? `. ${job.message}` : "";
+    this.told.textContent = `${this.label}: ${WORDS[job.state] ?? job.state}${share}${message}`;
   }
 }
 
@@ -59,8 +60,13 @@ export class Curve {
     const points = curve.filter((p) => Number.isFinite(p[this.of]));
     const text = (value) => (this.percents ? (100 * value).toFixed(1) : value.toPrecision(3));
     const last = points.at(-1);
-    const caption = el("figcaption", {}, `${this.title} `, el("strong", {}, last ? text(last[this.of]) : "–"),
-      last ? ` after ${last.step} steps` : "");
+    const caption = el(
+      "figcaption",
+      {},
+      `${this.title} `,
+      el("strong", {}, last ? text(last[this.of]) : "–"),
+      last ? ` after ${last.step} steps` : "",
+    );
     this.element.replaceChildren(caption, this.#drawing(points, text));
   }
 
@@ -72,13 +78,24 @@ export class Curve {
     const y = (value) => top + high * (1 - Math.min(value / most, 1));
     const rules = [0, 0.5, 1].flatMap((share) => [
       svg("line", { x1: left, x2: left + wide, y1: y(share * most), y2: y(share * most), class: "rule" }),
-      svg("text", { x: left - 8, y: y(share * most) + 4, "text-anchor": "end" }, points.length || this.percents ? text(share * most) : ""),
+      svg(
+        "text",
+        { x: left - 8, y: y(share * most) + 4, "text-anchor": "end" },
+        points.length || this.percents ? text(share * most) : "",
+      ),
     ]);
     const line = points.map((p) => `${x(p.step).toFixed(1)},${y(p[this.of]).toFixed(1)}`).join(" ");
-    const dots = this.percents || points.length < 2
-      ? points.map((p) => svg("circle", { cx: x(p.step), cy: y(p[this.of]), r: 3.5 })) : [];
-    return svg("svg", { viewBox: `0 0 ${left + wide + 14} ${top + high + 24}`, role: "img", "aria-label": this.title }, rules,
-      svg("polyline", { points: line }), dots, svg("text", { x: left + wide, y: top + high + 18, "text-anchor": "end" },
-        points.length ? `step ${end}` : ""));
+    const dots =
+      this.percents || points.length < 2
+        ? points.map((p) => svg("circle", { cx: x(p.step), cy: y(p[this.of]), r: 3.5 }))
+        : [];
+    return svg(
+      "svg",
+      { viewBox: `0 0 ${left + wide + 14} ${top + high + 24}`, role: "img", "aria-label": this.title },
+      rules,
+      svg("polyline", { points: line }),
+      dots,
+      svg("text", { x: left + wide, y: top + high + 18, "text-anchor": "end" }, points.length ? `step ${end}` : ""),
+    );
   }
 }

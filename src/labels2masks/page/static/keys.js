@@ -5,7 +5,7 @@
 
 import { el } from "./dom.js";
 
-export function nameOf(event) {
+function nameOf(event) {
   const letter = /^\p{L}$/u.test(event.key);
   const key = letter ? event.key.toLowerCase() : event.key === " " ? "Space" : event.key;
   const shift = event.shiftKey && (letter || key.length > 1) ? "Shift+" : "";
@@ -53,8 +53,17 @@ export class Keys {
       groups.get(key.group).push(key);
     }
     return [...groups].map(([group, keys]) =>
-      el("section", {}, el("h3", {}, group), el("dl", {}, keys.map((key) =>
-        el("div", {}, el("dt", {}, (key.shown ?? key.keys).map(shownKey)), el("dd", {}, key.what))))));
+      el(
+        "section",
+        {},
+        el("h3", {}, group),
+        el(
+          "dl",
+          {},
+          keys.map((key) => el("div", {}, el("dt", {}, (key.shown ?? key.keys).map(shownKey)), el("dd", {}, key.what))),
+        ),
+      ),
+    );
   }
 }
 

@@ -12,9 +12,15 @@ export function labelKeys(screen) {
   return [
     ...TOOLS.map(({ tool, key: letter, label }) => key("Draw", [letter], label, () => drawing.take(tool))),
     key("Draw", ["x"], "Not this: what is drawn is not of the class", () => screen.toggleNot()),
-    key("Draw", ["t"], "Tag: the class is in the photo (with “Not this”: it is not)", () => drawing.tag(classes.chosen, drawing.negative)),
-    key("Draw", ["["], "Thinner ink", () => { screen.width = screen.width * 0.8 - 0.5; }),
-    key("Draw", ["]"], "Thicker ink", () => { screen.width = screen.width * 1.25 + 0.5; }),
+    key("Draw", ["t"], "Tag: the class is in the photo (with “Not this”: it is not)", () =>
+      drawing.tag(classes.chosen, drawing.negative),
+    ),
+    key("Draw", ["["], "Thinner ink", () => {
+      screen.width = screen.width * 0.8 - 0.5;
+    }),
+    key("Draw", ["]"], "Thicker ink", () => {
+      screen.width = screen.width * 1.25 + 0.5;
+    }),
     key("Draw", ["Ctrl+z"], "Undo", () => drawing.undo()),
     key("Draw", ["Ctrl+y", "Ctrl+Shift+z"], "Redo", () => drawing.redo()),
     key("Draw", ["Enter"], "Close the outline", () => drawing.finish(), { when: drafting }),
@@ -22,12 +28,26 @@ export function labelKeys(screen) {
     key("Draw", ["Escape"], "Drop what is half drawn", () => drawing.drop(), { when: drafting }),
 
     key("Draw without a mouse", Object.keys(arrows), "Move the cross", (e) => stage.step(...told(e), false)),
-    key("Draw without a mouse", Object.keys(arrows).map((k) => `Shift+${k}`), "Move it by one pixel",
-      (e) => stage.step(...told(e), true), { shown: ["Shift+ArrowLeft"] }),
-    key("Draw without a mouse", ["Space"], "Press the pen down, or lift it", (e) => { if (!e.repeat) stage.press(drawing.drags); }),
+    key(
+      "Draw without a mouse",
+      Object.keys(arrows).map((k) => `Shift+${k}`),
+      "Move it by one pixel",
+      (e) => stage.step(...told(e), true),
+      { shown: ["Shift+ArrowLeft"] },
+    ),
+    key("Draw without a mouse", ["Space"], "Press the pen down, or lift it", (e) => {
+      if (!e.repeat) stage.press(drawing.drags);
+    }),
 
-    ...Array.from({ length: 9 }, (_, k) => key("Classes", [String(k + 1)], "Take class 1 to 9", () => classes.choose(classes.names[k]),
-      k ? { hidden: true } : { shown: ["1", "9"] })),
+    ...Array.from({ length: 9 }, (_, k) =>
+      key(
+        "Classes",
+        [String(k + 1)],
+        "Take class 1 to 9",
+        () => classes.choose(classes.names[k]),
+        k ? { hidden: true } : { shown: ["1", "9"] },
+      ),
+    ),
     key("Classes", ["c"], "Next class", () => classes.step(1)),
     key("Classes", ["Shift+c"], "Class before", () => classes.step(-1)),
     key("Classes", ["a"], "Add a class", () => classes.edit(null)),
@@ -40,8 +60,9 @@ export function labelKeys(screen) {
     key("Photos", ["n"], "The photo the model is least sure of", () => screen.next()),
     key("Photos", ["v"], "Checked: this mask is right", () => screen.check()),
     key("Photos", ["o"], "All photos at a glance", () => screen.overview()),
-    key("Photos", ["Escape"], "Back to the photo", () => screen.overview(false),
-      { when: () => screen.element.classList.contains("overview") }),
+    key("Photos", ["Escape"], "Back to the photo", () => screen.overview(false), {
+      when: () => screen.element.classList.contains("overview"),
+    }),
 
     key("Look", ["m"], "Mask, or the photo alone", () => shown("mask")),
     key("Look", ["k"], "How sure the model is", () => shown("confidence")),
@@ -52,8 +73,13 @@ export function labelKeys(screen) {
     key("Look", ["-"], "Zoom out", () => stage.zoom(0.8)),
     key("Look", ["f"], "The whole photo", () => stage.frame(null)),
     key("Look", ["z"], "Photo pixels one to one", () => stage.actual()),
-    key("Look", Object.keys(arrows).map((k) => `Ctrl+${k}`), "Push the photo (also: hold the space bar and drag)",
-      (e) => stage.pan(...told(e).map((v) => -80 * v)), { shown: ["Ctrl+ArrowLeft"] }),
+    key(
+      "Look",
+      Object.keys(arrows).map((k) => `Ctrl+${k}`),
+      "Push the photo (also: hold the space bar and drag)",
+      (e) => stage.pan(...told(e).map((v) => -80 * v)),
+      { shown: ["Ctrl+ArrowLeft"] },
+    ),
   ];
 }
 

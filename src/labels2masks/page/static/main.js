@@ -24,7 +24,12 @@ const find = (id) => document.getElementById(id);
 
 const everywhere = [
   { group: "Page", keys: ["?", "F1"], what: "This list of keys", run: () => help() },
-  ...SCREENS.map(([name, label, , key]) => ({ group: "Page", keys: [key], what: label, run: () => app.go(`#${name}`) })),
+  ...SCREENS.map(([name, label, , key]) => ({
+    group: "Page",
+    keys: [key],
+    what: label,
+    run: () => app.go(`#${name}`),
+  })),
   { group: "Page", keys: ["Shift+p"], what: "Colour-blind palette on or off", run: () => togglePalette() },
 ];
 
@@ -41,10 +46,19 @@ function help() {
   if (document.querySelector("dialog[open]")) return;
   const dialog = el("dialog", { class: "keys", "aria-label": "Keys" });
   dialog.append(
-    el("div", { class: "row" }, el("h2", {}, "Keys"), el("span", { class: "gap" }), button("Close", "Esc", () => dialog.close())),
-    el("div", { class: "keylist" }, keys.list()));
+    el(
+      "div",
+      { class: "row" },
+      el("h2", {}, "Keys"),
+      el("span", { class: "gap" }),
+      button("Close", "Esc", () => dialog.close()),
+    ),
+    el("div", { class: "keylist" }, keys.list()),
+  );
   dialog.addEventListener("close", () => dialog.remove());
-  dialog.addEventListener("keydown", (event) => { if (event.key === "?") dialog.close(); });
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key === "?") dialog.close();
+  });
   document.body.append(dialog);
   dialog.showModal();
 }
@@ -52,7 +66,8 @@ function help() {
 async function route() {
   const [name, argument] = location.hash.slice(1).split("/");
   const [chosen, label, Screen] = SCREENS.find((s) => s[0] === name) ?? SCREENS[0];
-  for (const link of find("screens").children) change(link, { "aria-current": link.dataset.screen === chosen ? "page" : null });
+  for (const link of find("screens").children)
+    change(link, { "aria-current": link.dataset.screen === chosen ? "page" : null });
   document.title = `${label}: ${app.project.name}`;
   if (!app.project.photos.length) return find("main").replaceChildren(nothing());
   if (!built.has(chosen)) built.set(chosen, new Screen(app));
@@ -71,8 +86,16 @@ async function route() {
 }
 
 function nothing() {
-  return el("div", { class: "empty" }, el("h1", {}, "No photos here yet"),
-    el("p", {}, "Put photos (JPEG, PNG, TIFF, WebP ...) into the folder that the page was opened with, and start it again."));
+  return el(
+    "div",
+    { class: "empty" },
+    el("h1", {}, "No photos here yet"),
+    el(
+      "p",
+      {},
+      "Put photos (JPEG, PNG, TIFF, WebP ...) into the folder that the page was opened with, and start it again.",
+    ),
+  );
 }
 
 function features({ done, total }) {
@@ -82,7 +105,10 @@ function features({ done, total }) {
 }
 
 app.on("features", features);
-app.on("project", (project) => { find("project").textContent = project.name; features(project.features); });
+app.on("project", (project) => {
+  find("project").textContent = project.name;
+  features(project.features);
+});
 
 try {
   await app.start();
@@ -92,7 +118,12 @@ try {
   document.body.dataset.ready = "yes";
 } catch (error) {
   const refused = error.status === 403;
-  find("main").replaceChildren(el("div", { class: "empty", role: "alert" },
-    el("h1", {}, refused ? "This page needs its key" : "The project could not be opened"),
-    el("p", {}, refused ? "Open the whole address that l2m page printed, with the token at its end." : error.message)));
+  find("main").replaceChildren(
+    el(
+      "div",
+      { class: "empty", role: "alert" },
+      el("h1", {}, refused ? "This page needs its key" : "The project could not be opened"),
+      el("p", {}, refused ? "Open the whole address that l2m page printed, with the token at its end." : error.message),
+    ),
+  );
 }

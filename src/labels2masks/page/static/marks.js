@@ -29,7 +29,9 @@ export function paintDraft(context, view, draft, colour, negative) {
   else {
     const line = draft.at ? [...draft.xy, draft.at] : draft.xy;
     paintOutline(context, view, draft.kind === "extreme" ? draft.xy.slice(0, 0) : line, colour, negative);
-    draft.xy.forEach((xy, k) => paintDot(context, toScreen(view, xy), colour, k === 0 && draft.xy.length > 2 ? 7 : 4.5));
+    draft.xy.forEach((xy, k) =>
+      paintDot(context, toScreen(view, xy), colour, k === 0 && draft.xy.length > 2 ? 7 : 4.5),
+    );
   }
   context.restore();
 }
@@ -37,7 +39,8 @@ export function paintDraft(context, view, draft, colour, negative) {
 /** What the tool waits for, said beside the photo. */
 export function draftHint(draft) {
   if (draft?.kind === "extreme") return `${draft.xy.length} of 4 points (${EXTREMES.join(", ")}, in any order)`;
-  if (draft?.kind === "polygon") return `${draft.xy.length} corners; Enter closes, Backspace takes one back, Esc drops it`;
+  if (draft?.kind === "polygon")
+    return `${draft.xy.length} corners; Enter closes, Backspace takes one back, Esc drops it`;
   if (draft?.kind === "box" && draft.clicked) return "Click the opposite corner; Esc drops it";
   return null;
 }
@@ -51,7 +54,11 @@ function paintOutline(context, view, points, colour, negative) {
   if (!points.length) return;
   context.lineJoin = "round";
   trace(context, view, points);
-  for (const [style, width, dash] of [["#000000b0", 5, []], ["#ffffff", 3.5, []], [colour, 2, negative ? [6, 6] : []]]) {
+  for (const [style, width, dash] of [
+    ["#000000b0", 5, []],
+    ["#ffffff", 3.5, []],
+    [colour, 2, negative ? [6, 6] : []],
+  ]) {
     context.strokeStyle = style;
     context.lineWidth = width;
     context.setLineDash(dash);
@@ -66,7 +73,12 @@ function paintScribble(context, view, mark, colour) {
   if (mark.xy.length === 1) mark = { ...mark, xy: [mark.xy[0], mark.xy[0]] };
   trace(context, view, mark.xy);
   const heart = mark.negative ? [["#ffffff", Math.max(width / 3, 2), [2, 8]]] : [];
-  for (const [style, w, dash] of [["#000000b0", width + 3, []], ["#ffffff", width + 1.5, []], [colour, width, []], ...heart]) {
+  for (const [style, w, dash] of [
+    ["#000000b0", width + 3, []],
+    ["#ffffff", width + 1.5, []],
+    [colour, width, []],
+    ...heart,
+  ]) {
     context.strokeStyle = style;
     context.lineWidth = w;
     context.setLineDash(dash);
@@ -83,7 +95,10 @@ function paintPoint(context, [x, y], colour, number, mark) {
   context.textBaseline = "middle";
   if (number) context.fillText(number, x, y + 0.5);
   if (!mark.negative) return;
-  for (const [style, width] of [["#000000", 4], ["#ffffff", 2]]) {
+  for (const [style, width] of [
+    ["#000000", 4],
+    ["#ffffff", 2],
+  ]) {
     context.strokeStyle = style;
     context.lineWidth = width;
     context.beginPath();
@@ -94,7 +109,11 @@ function paintPoint(context, [x, y], colour, number, mark) {
 }
 
 function paintDot(context, [x, y], colour, radius) {
-  for (const [style, r] of [["#000000b0", radius + 2], ["#ffffff", radius + 1.2], [colour, radius]]) {
+  for (const [style, r] of [
+    ["#000000b0", radius + 2],
+    ["#ffffff", radius + 1.2],
+    [colour, radius],
+  ]) {
     context.fillStyle = style;
     context.beginPath();
     context.arc(x, y, r, 0, 2 * Math.PI);

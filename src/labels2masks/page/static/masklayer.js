@@ -9,7 +9,9 @@ export class MaskLayer {
   #made = new Map();
   #look = "";
 
-  get mask() { return this.#mask; }
+  get mask() {
+    return this.#mask;
+  }
 
   set mask(mask) {
     this.#mask = mask;
@@ -76,7 +78,10 @@ function stripes() {
   if (tile) return tile;
   tile = new OffscreenCanvas(8, 8);
   const context = tile.getContext("2d");
-  for (const [style, shift] of [["#ffffffc0", 0], ["#000000a0", 1.5]]) {
+  for (const [style, shift] of [
+    ["#ffffffc0", 0],
+    ["#000000a0", 1.5],
+  ]) {
     context.strokeStyle = style;
     context.lineWidth = 1.4;
     context.beginPath();

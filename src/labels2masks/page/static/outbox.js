@@ -1,7 +1,7 @@
 // What was said but not yet saved: sent in order, kept in this browser until the server has it.
 //
-// A batch is {photo, change, answers, checked, tried}. Of one that was tried nobody knows whether it arrived until an answer
-// comes, so it is sent again unchanged: marks have ids, and one that is there already changes nothing.
+// A batch is {photo, change, answers, checked, tried}. Of one that was tried nobody knows whether it arrived until an
+// answer comes, so it is sent again unchanged: marks have ids, and one that is there already changes nothing.
 
 import { Refused, Unreachable } from "./api.js";
 import { combined, isNothing, NOTHING, possible } from "./state.js";
@@ -23,21 +23,31 @@ export class Outbox {
   restore() {
     try {
       this.#queue = [...JSON.parse(this.store.read() ?? "[]"), ...this.#queue];
-    } catch { /* what can not be read can not be sent */ }
+    } catch {
+      /* what can not be read can not be sent */
+    }
   }
 
-  get size() { return this.#queue.length; }
+  get size() {
+    return this.#queue.length;
+  }
 
-  has(photo) { return this.#queue.some((b) => b.photo === photo); }
+  has(photo) {
+    return this.#queue.some((b) => b.photo === photo);
+  }
 
   /** What is not yet saved of a photo, so that it can be shown before the server knows it. */
   waiting(photo) {
-    return this.#queue.filter((b) => b.photo === photo)
-      .reduce((all, b) => ({
-        change: { add: [...all.change.add, ...b.change.add], remove: [...all.change.remove, ...b.change.remove] },
-        answers: { ...all.answers, ...b.answers },
-        checked: b.checked ?? all.checked,
-      }), { change: NOTHING, answers: {}, checked: null });
+    return this.#queue
+      .filter((b) => b.photo === photo)
+      .reduce(
+        (all, b) => ({
+          change: { add: [...all.change.add, ...b.change.add], remove: [...all.change.remove, ...b.change.remove] },
+          answers: { ...all.answers, ...b.answers },
+          checked: b.checked ?? all.checked,
+        }),
+        { change: NOTHING, answers: {}, checked: null },
+      );
   }
 
   add(photo, { change = NOTHING, answers = {}, checked = null }) {
@@ -57,7 +67,9 @@ export class Outbox {
   }
 
   /** Until the present attempt to send has ended, well or not. */
-  idle() { return this.#sending; }
+  idle() {
+    return this.#sending;
+  }
 
   flush() {
     if (!this.#busy) this.#sending = this.#sendAll();

@@ -4,7 +4,7 @@
 
 import { ofConfidence } from "./palette.js";
 
-export const UNDECIDED = 255;
+const UNDECIDED = 255;
 
 /** What the server sends for a mask: planes of height x width bytes, one after the other. */
 export function asMask({ height, width, planes }) {
@@ -21,8 +21,10 @@ export function coloured(mask, coloursC3, { only = null, faint = null } = {}) {
       const c = index[k];
       if (c === UNDECIDED || !coloursC3[c] || (only !== null && c !== only)) continue;
       const border =
-        (x + 1 < width && index[k + 1] !== c) || (y + 1 < height && index[k + width] !== c) ||
-        (x > 0 && index[k - 1] !== c) || (y > 0 && index[k - width] !== c);
+        (x + 1 < width && index[k + 1] !== c) ||
+        (y + 1 < height && index[k + width] !== c) ||
+        (x > 0 && index[k - 1] !== c) ||
+        (y > 0 && index[k - width] !== c);
       const strength = c === faint ? 0.25 : 1;
       out.set(coloursC3[c], 4 * k);
       out[4 * k + 3] = border && c !== faint ? 255 : strength * (90 + (90 * (sure ? sure[k] : 255)) / 255);

@@ -1,15 +1,22 @@
 // What a run says of each photo, the worst first: truth, prediction and mistakes against each other under a slider.
 
-import { get, getPlanes, runUrl, thumbUrl } from "./api.js";
-import { button, change, choice, el, field, percent, select } from "./dom.js";
+import { get, getPlanes, runUrl } from "./api.js";
+import { button, change, choice, el, field, select } from "./dom.js";
 import { frameOf, MaskLayer } from "./masklayer.js";
 import { asMask } from "./overlay.js";
-import { hex, ofConfidence, ofPhoto } from "./palette.js";
 import { Stage } from "./stage.js";
 import { scoreOf } from "./train.js";
+import { worstRow } from "./worst.js";
 
-const LEFT = [["photo", "Photo", "1"], ["truth", "Truth", "2"]];
-const RIGHT = [["mask", "Prediction", "3"], ["mistakes", "Mistakes", "4"], ["confidence", "Sureness", "5"]];
+const LEFT = [
+  ["photo", "Photo", "1"],
+  ["truth", "Truth", "2"],
+];
+const RIGHT = [
+  ["mask", "Prediction", "3"],
+  ["mistakes", "Mistakes", "4"],
+  ["confidence", "Sureness", "5"],
+];
 
 export class ResultsScreen {
   #layer = new MaskLayer();
@@ -22,23 +29,48 @@ export class ResultsScreen {
 
   constructor(app) {
     this.app = app;
-    const canvas = el("canvas", { tabindex: 0, "aria-label": "Photo with the masks on both sides of the slider", role: "img" });
-    this.stage = new Stage(canvas, { painted: (context, view) => this.#painted(context, view), input: (event) => this.#input(event) });
+    const canvas = el("canvas", {
+      tabindex: 0,
+      "aria-label": "Photo with the masks on both sides of the slider",
+      role: "img",
+    });
+    this.stage = new Stage(canvas, {
+      painted: (context, view) => this.#painted(context, view),
+      input: (event) => this.#input(event),
+    });
     this.list = el("ol", { class: "worst", "aria-label": "Photos, the worst first" });
     this.head = el("div", { class: "row form" });
     this.score = el("p", { class: "about" });
-    this.slider = el("input", { type: "range", min: 0, max: 1, step: 0.01, value: 0.5, "aria-label": "Where the left side ends",
-      oninput: (event) => this.#slide(Number(event.target.value)) });
+    this.slider = el("input", {
+      type: "range",
+      min: 0,
+      max: 1,
+      step: 0.01,
+      value: 0.5,
+      "aria-label": "Where the left side ends",
+      oninput: (event) => this.#slide(Number(event.target.value)),
+    });
     this.sides = {
-      left: choice("Left of the slider", LEFT, "photo", (value) => this.#side("left", value)),
-      right: choice("Right of the slider", RIGHT, "mask", (value) => this.#side("right", value)),
+      left: choice("Left of the slider", LEFT, "photo", (value) => this.#chosen("left", value)),
+      right: choice("Right of the slider", RIGHT, "mask", (value) => this.#chosen("right", value)),
     };
     this.title = el("h1", {});
-    this.fix = button("Correct it", "Enter", () => this.app.go(`#label/${this.i}`), { kind: "main", title: "Open this photo to draw on it" });
-    this.element = el("div", { class: "results" },
+    this.fix = button("Correct it", "Enter", () => this.app.go(`#label/${this.i}`), {
+      kind: "main",
+      title: "Open this photo to draw on it",
+    });
+    this.element = el(
+      "div",
+      { class: "results" },
       el("aside", { class: "side left", "aria-label": "Run and photos" }, this.head, this.score, this.list),
-      el("div", { class: "middle" }, el("div", { class: "above" }, this.title, el("span", { class: "gap" }), this.fix), canvas,
-        el("div", { class: "below sliders" }, this.sides.left.element, this.slider, this.sides.right.element)));
+      el(
+        "div",
+        { class: "middle" },
+        el("div", { class: "above" }, this.title, el("span", { class: "gap" }), this.fix),
+        canvas,
+        el("div", { class: "below sliders" }, this.sides.left.element, this.slider, this.sides.right.element),
+      ),
+    );
     this.keys = this.#keys();
     app.settings.addEventListener("changed", () => this.stage.render());
   }
@@ -51,8 +83,22 @@ export class ResultsScreen {
     this.run = (runs.find((r) => r.name === wanted) ?? runs[0]).name;
     const { classes } = this.app.project;
     this.head.replaceChildren(
-      field("Run", select(runs.map((r) => [r.name, r.name]), this.run, (name) => this.app.go(`#results/${encodeURIComponent(name)}`))),
-      field("Class", select([["", "all classes"], ...classes.map((c) => [c.name, c.name])], this.only, (name) => { this.only = name; this.#fill(); })));
+      field(
+        "Run",
+        select(
+          runs.map((r) => [r.name, r.name]),
+          this.run,
+          (name) => this.app.go(`#results/${encodeURIComponent(name)}`),
+        ),
+      ),
+      field(
+        "Class",
+        select([["", "all classes"], ...classes.map((c) => [c.name, c.name])], this.only, (name) => {
+          this.only = name;
+          this.#fill();
+        }),
+      ),
+    );
     this.score.textContent = scoreOf(runs.find((r) => r.name === this.run));
     await this.#fill();
   }
@@ -61,7 +107,8 @@ export class ResultsScreen {
     this.head.replaceChildren();
     this.list.replaceChildren();
     this.title.textContent = "Nothing trained yet";
-    this.score.textContent = "Mark something on a few photos, then train: the masks of every photo are shown here, the worst first.";
+    this.score.textContent =
+      "Mark something on a few photos, then train: the masks of every photo are shown here, the worst first.";
     this.fix.hidden = true;
   }
 
@@ -69,20 +116,10 @@ export class ResultsScreen {
     const query = this.only ? `?class=${encodeURIComponent(this.only)}` : "";
     this.photos = await get(`${runUrl(this.run)}/photos${query}`);
     this.fix.hidden = !this.photos.length;
-    this.list.replaceChildren(...this.photos.map((found) => this.#row(found)));
+    const { photos } = this.app.project;
+    this.list.replaceChildren(...this.photos.map((found) => worstRow(found, photos[found.i], (i) => this.open(i))));
     if (this.photos.length) await this.open(this.photos.some((p) => p.i === this.i) ? this.i : this.photos[0].i);
     else this.title.textContent = "No photo has this class";
-  }
-
-  #row({ i, score, by, confidence, learnt, reason }) {
-    const scored = by === "labels" ? `agrees with ${percent(score ?? 0)} of the labels` : `IoU ${(100 * score).toFixed(0)}`;
-    const known = Number.isFinite(score) ? scored : Number.isFinite(confidence) ? `${percent(confidence)} sure` : reason ?? "";
-    const told = learnt && Number.isFinite(score) ? `${known}, learnt from` : known;
-    const share = Number.isFinite(score) ? score : confidence ?? 0;
-    return el("li", {}, el("button", { type: "button", "data-i": i, onclick: () => this.open(i) },
-      el("img", { src: thumbUrl(i), alt: "", loading: "lazy" }),
-      el("span", { class: "name" }, this.app.project.photos[i]?.name ?? `photo ${i}`, el("small", {}, told)),
-      el("span", { class: "sure", "--share": percent(Math.max(share, 0.02)), "--colour": Number.isFinite(score) ? hex(ofConfidence(score)) : ofPhoto(share) })));
   }
 
   async open(i) {
@@ -109,6 +146,12 @@ export class ResultsScreen {
     if (!mask.truth && this.right === "mistakes") this.#side("right", "mask");
     this.stage.canvas.dataset.ready = i;
     this.stage.render();
+  }
+
+  /** What the person chose stays; before that, the truth is shown wherever there is one. */
+  #chosen(which, value) {
+    this.chose = true;
+    this.#side(which, value);
   }
 
   #side(which, value) {
@@ -140,10 +183,13 @@ export class ResultsScreen {
     const { classes } = this.app.project;
     const frame = frameOf(view, this.stage.photo);
     const [x, y, width, height] = frame;
-    const index = (name) => { const k = classes.findIndex((c) => c.name === name); return k < 0 ? null : k; };
-    const look = { colours: this.app.colours(), background: index(classes.find((c) => c.background)?.name), only: index(this.only) };
+    const only = this.only ? classes.findIndex((c) => c.name === this.only) : null;
+    const look = { colours: this.app.colours(), background: this.app.background, only };
     const border = x + width * this.at;
-    const halves = [[this.left, x, border - x], [this.right, border, x + width - border]];
+    const halves = [
+      [this.left, x, border - x],
+      [this.right, border, x + width - border],
+    ];
     for (const [what, from, wide] of halves) {
       if (what === "photo" || wide <= 0) continue;
       context.save();
@@ -153,10 +199,10 @@ export class ResultsScreen {
       this.#layer.paint(context, frame, what, look, 0.8);
       context.restore();
     }
-    for (const [style, w] of [["#000000", 4], ["#ffffff", 2]]) {
-      context.fillStyle = style;
-      context.fillRect(border - w / 2, y, w, height);
-    }
+    context.fillStyle = "#000000";
+    context.fillRect(border - 2, y, 4, height);
+    context.fillStyle = "#ffffff";
+    context.fillRect(border - 1, y, 2, height);
   }
 
   #keys() {
@@ -170,7 +216,7 @@ export class ResultsScreen {
       key([",", "PageUp", "ArrowUp"], "Photo before", () => this.#turn(-1)),
       key(["ArrowLeft"], "Slider to the left", () => this.#slide(this.at - 0.04)),
       key(["ArrowRight"], "Slider to the right", () => this.#slide(this.at + 0.04)),
-      ...LEFT.map(([value, label, k]) => key([k], `${label} on the left`, () => { this.chose = true; press("left", value); })),
+      ...LEFT.map(([value, label, k]) => key([k], `${label} on the left`, () => press("left", value))),
       ...RIGHT.map(([value, label, k]) => key([k], `${label} on the right`, () => press("right", value))),
       key(["Enter"], "Correct this photo", () => this.fix.hidden || this.fix.click()),
       key(["+", "="], "Zoom in", () => this.stage.zoom(1.25), { shown: ["+"] }),

@@ -11,7 +11,9 @@ export class Settings extends EventTarget {
     this.storage = storage;
     try {
       Object.assign(this.#values, JSON.parse(storage.getItem(PLACE)) ?? {});
-    } catch { /* what can not be read is as if it had never been set */ }
+    } catch {
+      /* what can not be read is as if it had never been set */
+    }
   }
 
   get(name) {
@@ -22,7 +24,9 @@ export class Settings extends EventTarget {
     this.#values[name] = value;
     try {
       this.storage.setItem(PLACE, JSON.stringify(this.#values));
-    } catch { /* a browser that may not remember still works */ }
+    } catch {
+      /* a browser that may not remember still works */
+    }
     this.dispatchEvent(new CustomEvent("changed", { detail: { name, value } }));
   }
 }

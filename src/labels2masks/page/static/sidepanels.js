@@ -13,7 +13,7 @@ export class Questions {
   /** The class that is asked about now: the one in hand while its question is open, else the first open one. */
   asked(entry, chosen) {
     const open = openQuestions(this.app.project.classes, entry.marks, entry.answers);
-    return open.includes(chosen) ? chosen : open[0] ?? null;
+    return open.includes(chosen) ? chosen : (open[0] ?? null);
   }
 
   render(entry, chosen) {
@@ -22,26 +22,66 @@ export class Questions {
     const marked = tagOf(entry.marks, name) === "present" || entry.marks.some((m) => m.name === name && !m.negative);
     const told = el("strong", {}, name);
     const asking = name
-      ? [el("p", { class: "ask" }, ...(marked ? ["Have you marked every ", told, "?"] : ["No ", told, " is marked. Is there none?"])),
-        el("div", { class: "row" },
-          button(marked ? "Yes, every one" : "Yes, none", "Y", () => this.answer(name, "all")),
-          button(marked ? "Not all" : "Not sure", "U", () => this.answer(name, "some")))]
-      : [el("p", { class: "ask done" }, icon("checked"), isMasked(entry.marks) ? "A mask says it all." : "Every class is answered.")];
+      ? [
+          el(
+            "p",
+            { class: "ask" },
+            ...(marked ? ["Have you marked every ", told, "?"] : ["No ", told, " is marked. Is there none?"]),
+          ),
+          el(
+            "div",
+            { class: "row" },
+            button(marked ? "Yes, every one" : "Yes, none", "Y", () => this.answer(name, "all")),
+            button(marked ? "Not all" : "Not sure", "U", () => this.answer(name, "some")),
+          ),
+        ]
+      : [
+          el(
+            "p",
+            { class: "ask done" },
+            icon("checked"),
+            isMasked(entry.marks) ? "A mask says it all." : "Every class is answered.",
+          ),
+        ];
     const answers = this.app.project.classes.filter((c) => entry.answers[c.name]);
-    this.element.replaceChildren(el("h2", {}, "Is it complete?"), ...asking,
-      el("ul", { class: "answers", "aria-label": "Answers" }, answers.map((c) => el("li", {}, this.#answer(c, entry)))));
+    this.element.replaceChildren(
+      el("h2", {}, "Is it complete?"),
+      ...asking,
+      el(
+        "ul",
+        { class: "answers", "aria-label": "Answers" },
+        answers.map((c) => el("li", {}, this.#answer(c, entry))),
+      ),
+    );
   }
 
   #answer({ name }, entry) {
     const all = entry.answers[name] === "all";
-    return el("button", { type: "button", class: all ? "answer all" : "answer", title: "Ask again",
-      "aria-label": `${name}: ${all ? "all marked" : "not all marked"}. Ask again`,
-      onclick: () => this.answer(name, null) }, `${name}: ${all ? "all" : "not all"}`);
+    return el(
+      "button",
+      {
+        type: "button",
+        class: all ? "answer all" : "answer",
+        title: "Ask again",
+        "aria-label": `${name}: ${all ? "all marked" : "not all marked"}. Ask again`,
+        onclick: () => this.answer(name, null),
+      },
+      `${name}: ${all ? "all" : "not all"}`,
+    );
   }
 }
 
-const KINDS = { tag: "tag", point: "point", scribble: "scribble", box: "box", extreme: "extremes", polygon: "outline",
-  region: "outline", mask: "mask of the whole photo", shares: "shares of the area" };
+const KINDS = {
+  tag: "tag",
+  point: "point",
+  scribble: "scribble",
+  box: "box",
+  extreme: "extremes",
+  polygon: "outline",
+  region: "outline",
+  mask: "mask of the whole photo",
+  shares: "shares of the area",
+};
 
 export class MarkList {
   #list = el("ul", { class: "marks", "aria-label": "Marks of this photo" });
@@ -72,11 +112,25 @@ export class MarkList {
     const kind = KINDS[mark.kind] ?? mark.kind;
     const said = mark.name ? `${mark.negative ? "not " : ""}${mark.name}: ${kind}` : kind;
     const note = mark.made === "file" ? "from a file" : mark.seconds ? `${mark.seconds.toFixed(1)} s` : "";
-    return el("li", { "data-id": mark.id, onpointerenter: () => this.point(mark.id), onpointerleave: () => this.point(null) },
-      el("span", { class: "swatch", "--colour": this.app.colours()[k] ?? "#9aa1ac" }), el("span", { class: "name" }, said),
+    return el(
+      "li",
+      { "data-id": mark.id, onpointerenter: () => this.point(mark.id), onpointerleave: () => this.point(null) },
+      el("span", { class: "swatch", "--colour": this.app.colours()[k] ?? "#9aa1ac" }),
+      el("span", { class: "name" }, said),
       el("small", {}, note),
-      el("button", { type: "button", "aria-label": `Delete ${said}`, title: "Delete",
-        onfocus: () => this.point(mark.id), onblur: () => this.point(null), onclick: () => this.#delete(mark) }, icon("erase")));
+      el(
+        "button",
+        {
+          type: "button",
+          "aria-label": `Delete ${said}`,
+          title: "Delete",
+          onfocus: () => this.point(mark.id),
+          onblur: () => this.point(null),
+          onclick: () => this.#delete(mark),
+        },
+        icon("erase"),
+      ),
+    );
   }
 
   /** The focus stays in the list, so that several marks can be deleted by keyboard. */

@@ -4,6 +4,7 @@
 // person does arrives at input({type, xy, screen}), xy in photo pixels; types as in tools.js, plus "leave".
 
 import { imageUrl } from "./api.js";
+import { paintCross } from "./cross.js";
 import { clamped, fitted, framed, panned, sideFor, toPhoto, toScreen, zoomed } from "./view.js";
 
 const STEP = 10;
@@ -31,11 +32,17 @@ export class Stage {
     canvas.addEventListener("dblclick", (event) => this.#tell("finish", event));
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
-    document.addEventListener("keyup", (event) => { if (event.key === " ") this.#space = false; });
+    document.addEventListener("keyup", (event) => {
+      if (event.key === " ") this.#space = false;
+    });
   }
 
-  get size() { return { width: this.canvas.clientWidth, height: this.canvas.clientHeight }; }
-  get middle() { return [this.size.width / 2, this.size.height / 2]; }
+  get size() {
+    return { width: this.canvas.clientWidth, height: this.canvas.clientHeight };
+  }
+  get middle() {
+    return [this.size.width / 2, this.size.height / 2];
+  }
 
   /** Show another photo, {i, width, height}, whole or the window [x0, y0, x1, y1] of it. */
   show(photo, window = null) {
@@ -71,7 +78,10 @@ export class Stage {
   render() {
     if (this.#ordered || !this.photo) return;
     this.#ordered = true;
-    requestAnimationFrame(() => { this.#ordered = false; this.#paint(); });
+    requestAnimationFrame(() => {
+      this.#ordered = false;
+      this.#paint();
+    });
   }
 
   /** Keyboard drawing: the cross moves, and draws while it is pressed down. */
@@ -86,7 +96,10 @@ export class Stage {
 
   /** The space bar: presses and lifts the pen at the cross; without a cross it holds the photo to be dragged. */
   press(holds) {
-    if (!this.cross) { this.#space = true; return; }
+    if (!this.cross) {
+      this.#space = true;
+      return;
+    }
     if (holds) {
       this.#pressed = !this.#pressed;
       this.#said(this.#pressed ? "down" : "up", this.cross);
@@ -122,7 +135,9 @@ export class Stage {
       this.canvas.dataset.photo = wanted;
       this.render();
     };
-    image.onerror = () => { if (this.photo.i === wanted) this.#side = 0; };
+    image.onerror = () => {
+      if (this.photo.i === wanted) this.#side = 0;
+    };
     image.src = imageUrl(wanted, side);
   }
 
@@ -139,7 +154,7 @@ export class Stage {
     context.imageSmoothingQuality = "high";
     if (this.#image) context.drawImage(this.#image, x, y, w, h);
     this.painted(context, this.view, this);
-    if (this.cross) paintCross(context, this.cross, this.#pressed);
+    if (this.cross) paintCross(context, this.cross, { colour: this.#pressed ? "#ffd23f" : "#2f6f8f" });
   }
 
   #at(event) {
@@ -163,12 +178,18 @@ export class Stage {
       this.canvas.focus({ preventScroll: true });
       this.canvas.setPointerCapture(event.pointerId);
       this.#pointers.set(event.pointerId, at);
-      if (this.hand || this.#space || event.button === 1 || event.button === 2 || this.#pointers.size > 1) this.#grip = at;
-      else if (event.button === 0) { this.#pressed = true; this.#said("down", at); }
+      if (this.hand || this.#space || event.button === 1 || event.button === 2 || this.#pointers.size > 1)
+        this.#grip = at;
+      else if (event.button === 0) {
+        this.#pressed = true;
+        this.#said("down", at);
+      }
     } else if (event.type === "pointermove") {
       if (this.#pointers.size === 2) this.#pinched(event.pointerId, at);
-      else if (this.#grip) { this.pan(at[0] - this.#grip[0], at[1] - this.#grip[1]); this.#grip = at; }
-      else if (this.#pressed) for (const e of event.getCoalescedEvents?.() ?? [event]) this.#tell("move", e);
+      else if (this.#grip) {
+        this.pan(at[0] - this.#grip[0], at[1] - this.#grip[1]);
+        this.#grip = at;
+      } else if (this.#pressed) for (const e of event.getCoalescedEvents?.() ?? [event]) this.#tell("move", e);
       else if (!this.cross) this.#said("hover", at);
       if (this.#pointers.has(event.pointerId)) this.#pointers.set(event.pointerId, at);
     } else if (event.type === "pointerleave") {
@@ -196,7 +217,8 @@ export class Stage {
 
   #wheel(event) {
     event.preventDefault();
-    if (this.photo) this.zoom(Math.exp(-Math.max(-60, Math.min(event.deltaY, 60)) / (event.ctrlKey ? 60 : 250)), this.#at(event));
+    if (this.photo)
+      this.zoom(Math.exp(-Math.max(-60, Math.min(event.deltaY, 60)) / (event.ctrlKey ? 60 : 250)), this.#at(event));
   }
 
   /** Where a photo point is on the page, for tests and for what floats over the photo. */
@@ -205,19 +227,4 @@ export class Stage {
     const [x, y] = toScreen(this.view, xy);
     return [x + frame.left, y + frame.top];
   }
-}
-
-function paintCross(context, [x, y], pressed) {
-  context.save();
-  for (const [style, width] of [["#000000", 4], [pressed ? "#ffd23f" : "#ffffff", 2]]) {
-    context.strokeStyle = style;
-    context.lineWidth = width;
-    context.beginPath();
-    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-      context.moveTo(x + dx * 5, y + dy * 5);
-      context.lineTo(x + dx * 16, y + dy * 16);
-    }
-    context.stroke();
-  }
-  context.restore();
 }

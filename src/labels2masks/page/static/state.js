@@ -31,7 +31,9 @@ export function combined(first, second) {
   const again = new Set(second.add.map((mark) => mark.id));
   return {
     add: [...first.add.filter((mark) => !removed.has(mark.id) && !again.has(mark.id)), ...second.add],
-    remove: [...new Set([...first.remove, ...second.remove.filter((id) => !added.has(id))])].filter((id) => !again.has(id)),
+    remove: [...new Set([...first.remove, ...second.remove.filter((id) => !added.has(id))])].filter(
+      (id) => !again.has(id),
+    ),
   };
 }
 
@@ -43,8 +45,12 @@ export class History {
   #past = [];
   #future = [];
 
-  get canUndo() { return this.#past.length > 0; }
-  get canRedo() { return this.#future.length > 0; }
+  get canUndo() {
+    return this.#past.length > 0;
+  }
+  get canRedo() {
+    return this.#future.length > 0;
+  }
 
   done(marks, change) {
     this.#past.push({ change, back: inverse(marks, change) });
@@ -70,10 +76,7 @@ export class History {
 /** What a change still means for `marks`, where a second tab may have been at work: a mark can not be removed twice. */
 export function possible(marks, change) {
   const there = new Set(marks.map((mark) => mark.id));
-  return {
-    add: change.add.filter((mark) => !there.has(mark.id)),
-    remove: change.remove.filter((id) => there.has(id)),
-  };
+  return { add: change.add.filter((mark) => !there.has(mark.id)), remove: change.remove.filter((id) => there.has(id)) };
 }
 
 /** How a photo speaks of a class by its tag: "present", "absent" or null. */

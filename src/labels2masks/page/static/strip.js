@@ -7,7 +7,7 @@ import { sheetOf } from "./masklayer.js";
 import { asMask, coloured } from "./overlay.js";
 import { hex, ofConfidence, ofPhoto, rgb } from "./palette.js";
 
-export const STATES = {
+const STATES = {
   untouched: { sign: "○", label: "untouched", told: "nothing said yet" },
   suggested: { sign: "◌", label: "suggested", told: "the model suggests a mask" },
   labelled: { sign: "◐", label: "labelled", told: "has marks" },
@@ -26,19 +26,51 @@ export class Strip {
     Object.assign(this, { app, open });
     this.list = el("div", { class: "thumbs", role: "list", "aria-label": "Photos" });
     this.count = el("output", {});
-    const states = [["all", "all photos"], ...Object.entries(STATES).map(([name, s]) => [name, `${s.sign} ${s.label}`])];
-    this.element = el("section", { class: "strip", "aria-label": "All photos" },
-      el("div", { class: "bar" },
-        select(states, "all", (value) => { this.#filter = value; this.arrange(); }, { "aria-label": "Show photos that are" }),
-        select([["name", "in their order"], ["sure", "least sure first"]], "name",
-          (value) => { this.#order = value; this.arrange(); }, { "aria-label": "Order of the photos" }),
-        this.count, el("span", { class: "gap" }), legend()),
-      this.list);
+    const states = [
+      ["all", "all photos"],
+      ...Object.entries(STATES).map(([name, s]) => [name, `${s.sign} ${s.label}`]),
+    ];
+    this.element = el(
+      "section",
+      { class: "strip", "aria-label": "All photos" },
+      el(
+        "div",
+        { class: "bar" },
+        select(
+          states,
+          "all",
+          (value) => {
+            this.#filter = value;
+            this.arrange();
+          },
+          { "aria-label": "Show photos that are" },
+        ),
+        select(
+          [
+            ["name", "in their order"],
+            ["sure", "least sure first"],
+          ],
+          "name",
+          (value) => {
+            this.#order = value;
+            this.arrange();
+          },
+          { "aria-label": "Order of the photos" },
+        ),
+        this.count,
+        el("span", { class: "gap" }),
+        legend(),
+      ),
+      this.list,
+    );
     this.watch = new IntersectionObserver((seen) => seen.forEach((s) => this.#seen(s)), { rootMargin: "200px" });
   }
 
-  /** Buttons for all photos, once; `refresh` brings them up to date. */
+  /** Buttons for all photos. Where they are the same photos as before, they are only brought up to date. */
   fill() {
+    const names = this.app.project.photos.map((p) => p.name).join("\n");
+    if (names === this.names) return this.arrange();
+    this.names = names;
     this.watch.disconnect();
     this.#thumbs = this.app.project.photos.map((photo) => {
       const made = {
@@ -46,10 +78,16 @@ export class Strip {
         canvas: el("canvas", { width: 1, height: 1 }),
         sign: el("span", { class: "sign", "aria-hidden": true }),
         bar: el("span", { class: "sure" }),
-        visible: false, version: null,
+        visible: false,
+        version: null,
       };
-      const open = el("button", { type: "button", class: "thumb", onclick: () => this.open(photo.i) },
-        el("span", { class: "picture" }, made.image, made.canvas), made.sign, made.bar);
+      const open = el(
+        "button",
+        { type: "button", class: "thumb", onclick: () => this.open(photo.i) },
+        el("span", { class: "picture" }, made.image, made.canvas),
+        made.sign,
+        made.bar,
+      );
       made.button = open;
       made.element = el("div", { role: "listitem", "data-i": photo.i }, open);
       this.watch.observe(made.element);
@@ -79,17 +117,18 @@ export class Strip {
     const [photo, made] = [this.app.project.photos[i], this.#thumbs[i]];
     if (!made) return;
     const state = STATES[photo.state] ?? STATES.untouched;
-    const sure = photo.confidence === null || photo.confidence === undefined ? null : photo.confidence;
+    const sure = photo.confidence ?? null;
+    const told = sure === null ? "" : `, ${percent(sure)} sure`;
     made.sign.textContent = state.sign;
     change(made.bar, {
       "data-known": sure !== null,
-      "--share": sure === null ? "0%" : percent(Math.max(sure, 0.04)),
+      "--share": percent(Math.max(sure ?? 0, 0.04)),
       "--colour": sure === null ? "transparent" : ofPhoto(sure),
     });
     change(made.button, {
       "data-state": photo.state,
-      "aria-label": `${photo.name}, ${state.label}${sure === null ? "" : `, ${percent(sure)} sure`}`,
-      title: `${photo.name}: ${state.label}, ${state.told}${sure === null ? "" : `; the model is ${percent(sure)} sure`}`,
+      "aria-label": `${photo.name}, ${state.label}${told}`,
+      title: `${photo.name}: ${state.label} (${state.told})${told}`,
       "aria-current": i === this.current ? "true" : null,
     });
   }
@@ -106,7 +145,9 @@ export class Strip {
   /** New masks for these photos (null: all): fetched for those in sight now, for others when they come into sight. */
   stale(photos = null) {
     for (const i of photos ?? this.#thumbs.keys()) if (this.#thumbs[i]) this.#thumbs[i].version = null;
-    this.#thumbs.forEach((made, i) => { if (made.visible && made.version === null) this.#wanted.add(i); });
+    this.#thumbs.forEach((made, i) => {
+      if (made.visible && made.version === null) this.#wanted.add(i);
+    });
     this.#fetch();
   }
 
@@ -138,7 +179,9 @@ export class Strip {
       made.version = found.version;
       made.mask = asMask(found);
       this.#paint(made);
-    } catch { /* no mask yet, or no server: the photo alone is shown, and the next event asks again */ }
+    } catch {
+      /* no mask yet, or no server: the photo alone is shown, and the next event asks again */
+    }
   }
 
   repaint() {
@@ -146,16 +189,21 @@ export class Strip {
   }
 
   #paint({ canvas, mask }) {
-    const faint = this.app.project.classes.findIndex((c) => c.background);
-    const pixels = coloured(mask, this.app.colours().map(rgb), { faint: faint < 0 ? null : faint });
+    const pixels = coloured(mask, this.app.colours().map(rgb), { faint: this.app.background });
     [canvas.width, canvas.height] = [mask.width, mask.height];
     canvas.getContext("2d").drawImage(sheetOf(pixels, mask), 0, 0);
   }
 }
 
 function legend() {
-  const signs = Object.values(STATES).map((s) => el("li", { title: s.told }, el("span", { "aria-hidden": true }, s.sign), ` ${s.label}`));
+  const signs = Object.values(STATES).map((s) =>
+    el("li", { title: s.told }, el("span", { "aria-hidden": true }, s.sign), ` ${s.label}`),
+  );
   const ramp = [0, 0.2, 0.4, 0.6, 0.8, 1].map((v) => el("i", { "--colour": hex(ofConfidence(v)) }));
-  return el("ul", { class: "legend", "aria-label": "What the signs mean" }, signs,
-    el("li", {}, "unsure ", el("span", { class: "ramp", "aria-hidden": true }, ramp), " sure"));
+  return el(
+    "ul",
+    { class: "legend", "aria-label": "What the signs mean" },
+    signs,
+    el("li", {}, "unsure ", el("span", { class: "ramp", "aria-hidden": true }, ramp), " sure"),
+  );
 }

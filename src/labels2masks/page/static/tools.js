@@ -19,7 +19,8 @@ function scribble(draft, event, { width, near }) {
   if (!draft) return NONE;
   const moved = apart(draft.xy.at(-1), event.xy) >= near / 4;
   const xy = moved && event.type !== "finish" ? [...draft.xy, event.xy] : draft.xy;
-  if (event.type === "up" || event.type === "finish") return ready("scribble", thinned(xy, near / 12), { width: draft.width });
+  if (event.type === "up" || event.type === "finish")
+    return ready("scribble", thinned(xy, near / 12), { width: draft.width });
   return going({ ...draft, xy });
 }
 
@@ -37,7 +38,10 @@ function box(draft, event, { near }) {
 }
 
 function ordered([[ax, ay], [bx, by]]) {
-  return [[Math.min(ax, bx), Math.min(ay, by)], [Math.max(ax, bx), Math.max(ay, by)]];
+  return [
+    [Math.min(ax, bx), Math.min(ay, by)],
+    [Math.max(ax, bx), Math.max(ay, by)],
+  ];
 }
 
 export const EXTREMES = ["leftmost", "topmost", "rightmost", "lowest"];
@@ -51,7 +55,7 @@ function extreme(draft, event) {
 }
 
 /** Left, top, right, bottom, in whatever order they were clicked. */
-export function asExtremes(points) {
+function asExtremes(points) {
   const byX = [...points].sort((a, b) => a[0] - b[0]);
   const [left, right] = [byX[0], byX[3]];
   const [top, bottom] = [byX[1], byX[2]].sort((a, b) => a[1] - b[1]);
@@ -78,7 +82,12 @@ export const TOOLS = [
   { tool: "scribble", key: "s", label: "Scribble", hint: "Draw over what is of the class; stay inside it." },
   { tool: "box", key: "b", label: "Box", hint: "Drag a box around one object, or click two corners." },
   { tool: "extreme", key: "e", label: "Extreme", hint: "Click the four outermost points of one object." },
-  { tool: "polygon", key: "l", label: "Outline", hint: "Click around the object; Enter or the first corner closes it." },
+  {
+    tool: "polygon",
+    key: "l",
+    label: "Outline",
+    hint: "Click around the object; Enter or the first corner closes it.",
+  },
   { tool: "erase", key: "d", label: "Delete", hint: "Click on a mark to delete it." },
   { tool: "hand", key: "h", label: "Move", hint: "Drag the photo. The wheel zooms." },
 ];
@@ -104,10 +113,13 @@ export function distanceToSegment([x, y], [ax, ay], [bx, by]) {
 }
 
 /** How far a place is from a mark's ink or outline, in photo pixels. */
-export function distanceTo(mark, at) {
+function distanceTo(mark, at) {
   const reach = mark.kind === "scribble" ? mark.width / 2 : 0;
   const distances = lines(mark).map((line) =>
-    line.length === 1 ? apart(line[0], at) : Math.min(...line.slice(1).map((b, k) => distanceToSegment(at, line[k], b))));
+    line.length === 1
+      ? apart(line[0], at)
+      : Math.min(...line.slice(1).map((b, k) => distanceToSegment(at, line[k], b))),
+  );
   return Math.max(Math.min(Infinity, ...distances) - reach, 0);
 }
 
@@ -120,7 +132,15 @@ export function lines(mark) {
   const xs = mark.xy.map((p) => p[0]);
   const ys = mark.xy.map((p) => p[1]);
   const [x0, y0, x1, y1] = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
-  return [[[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]];
+  return [
+    [
+      [x0, y0],
+      [x1, y0],
+      [x1, y1],
+      [x0, y1],
+      [x0, y0],
+    ],
+  ];
 }
 
 /** The mark nearest to a place, the newest of equals; null where none is within `near`. */

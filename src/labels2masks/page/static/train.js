@@ -9,9 +9,7 @@ import { rgb } from "./palette.js";
 
 export class TrainScreen {
   #looks = -1;
-  keys = [
-    { group: "Train", keys: ["Ctrl+Enter"], what: "Start training", run: () => this.start() },
-  ];
+  keys = [{ group: "Train", keys: ["Ctrl+Enter"], what: "Start training", run: () => this.start() }];
 
   constructor(app) {
     this.app = app;
@@ -26,14 +24,43 @@ export class TrainScreen {
     this.overlays = el("div", { class: "overlays", role: "list", "aria-label": "What the network says now" });
     this.runs = el("div", {});
     const recipes = app.project.recipes?.length ? app.project.recipes : ["auto"];
-    this.element = el("div", { class: "page" },
-      el("section", { class: "card" }, el("h1", {}, "Train a network"), this.about,
-        el("div", { class: "row form" }, field("Minutes", this.minutes),
-          field("Recipe", select(recipes.map((r) => [r, r]), "auto", (value) => { this.recipe = value; })), this.go)),
-      this.progress = el("section", { class: "card", hidden: true }, this.job.element,
-        el("div", { class: "curves" }, this.loss.element, this.miou.element), this.overlays),
-      this.runs);
-    app.on("job", (job) => { if (job.kind === "train") this.#heard(job); });
+    this.element = el(
+      "div",
+      { class: "page" },
+      el(
+        "section",
+        { class: "card" },
+        el("h1", {}, "Train a network"),
+        this.about,
+        el(
+          "div",
+          { class: "row form" },
+          field("Minutes", this.minutes),
+          field(
+            "Recipe",
+            select(
+              recipes.map((r) => [r, r]),
+              "auto",
+              (value) => {
+                this.recipe = value;
+              },
+            ),
+          ),
+          this.go,
+        ),
+      ),
+      (this.progress = el(
+        "section",
+        { class: "card", hidden: true },
+        this.job.element,
+        el("div", { class: "curves" }, this.loss.element, this.miou.element),
+        this.overlays,
+      )),
+      this.runs,
+    );
+    app.on("job", (job) => {
+      if (job.kind === "train") this.#heard(job);
+    });
     app.on("photos", () => this.#count());
     app.on("can", () => this.#count());
   }
@@ -48,9 +75,9 @@ export class TrainScreen {
   #count() {
     const { photos, can } = this.app.project;
     const labelled = photos.filter((p) => p.state !== "untouched" && p.state !== "suggested").length;
+    const from = "and starts from the weights of the last training, where there is one";
     this.about.textContent = labelled
-      ? `It learns from the marks of ${labelled} of ${photos.length} photos and starts from the weights of the last training, ` +
-        "where there is one. You can go on labelling meanwhile; what you add counts the next time."
+      ? `It learns from ${labelled} of ${photos.length} photos ${from}. You can go on labelling meanwhile.`
       : "There is nothing to learn from yet: mark something on a photo first.";
     this.go.disabled = !labelled || can.train === false || isRunning(this.job.job);
   }
@@ -78,7 +105,10 @@ export class TrainScreen {
     this.loss.show(job.curve ?? []);
     this.miou.show(job.curve ?? []);
     this.miou.element.hidden = !(job.curve ?? []).some((p) => Number.isFinite(p.miou));
-    if (job.photos && job.looks !== this.#looks) { this.#looks = job.looks; this.#look(job); }
+    if (job.photos && job.looks !== this.#looks) {
+      this.#looks = job.looks;
+      this.#look(job);
+    }
     this.#count();
     if (!ended) return;
     this.#list();
@@ -88,18 +118,23 @@ export class TrainScreen {
 
   async #look({ id, photos }) {
     const { project } = this.app;
-    const background = project.classes.findIndex((c) => c.background);
     for (const [k, i] of photos.entries()) {
       let found;
       try {
         found = await getPlanes(`/api/jobs/${encodeURIComponent(id)}/photos/${i}`);
-      } catch { continue; }
+      } catch {
+        continue;
+      }
       const mask = asMask(found);
       const canvas = el("canvas", { width: mask.width, height: mask.height });
-      const pixels = coloured(mask, this.app.colours().map(rgb), { faint: background < 0 ? null : background });
+      const pixels = coloured(mask, this.app.colours().map(rgb), { faint: this.app.background });
       canvas.getContext("2d").drawImage(sheetOf(pixels, mask), 0, 0);
-      const made = el("figure", { role: "listitem" }, el("span", { class: "picture" }, el("img", { src: thumbUrl(i), alt: "" }), canvas),
-        el("figcaption", {}, project.photos[i]?.name ?? ""));
+      const made = el(
+        "figure",
+        { role: "listitem" },
+        el("span", { class: "picture" }, el("img", { src: thumbUrl(i), alt: "" }), canvas),
+        el("figcaption", {}, project.photos[i]?.name ?? ""),
+      );
       if (this.overlays.children[k]) this.overlays.children[k].replaceWith(made);
       else this.overlays.append(made);
     }
@@ -107,7 +142,9 @@ export class TrainScreen {
 
   async #list() {
     const runs = (await get("/api/runs")).filter((run) => run.name !== "instant");
-    this.runs.replaceChildren(...(runs.length ? [el("section", { class: "card" }, el("h2", {}, "Trained so far"), runTable(runs))] : []));
+    this.runs.replaceChildren(
+      ...(runs.length ? [el("section", { class: "card" }, el("h2", {}, "Trained so far"), runTable(runs))] : []),
+    );
   }
 }
 
@@ -117,16 +154,43 @@ export function scoreOf(run) {
 }
 
 function runTable(runs) {
-  return el("table", {}, el("thead", {}, el("tr", {}, ["run", "score", "minutes", "protocol"].map((t) => el("th", { scope: "col" }, t)))),
-    el("tbody", {}, runs.map((run) => el("tr", {}, el("th", { scope: "row" }, el("a", { href: `#results/${encodeURIComponent(run.name)}` }, run.name)),
-      el("td", {}, scoreOf(run)), el("td", {}, Number.isFinite(run.minutes) ? run.minutes.toFixed(1) : "–"),
-      el("td", { class: "words" }, protocolOf(run.protocol))))));
+  return el(
+    "table",
+    {},
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        ["run", "score", "minutes", "protocol"].map((t) => el("th", { scope: "col" }, t)),
+      ),
+    ),
+    el(
+      "tbody",
+      {},
+      runs.map((run) =>
+        el(
+          "tr",
+          {},
+          el("th", { scope: "row" }, el("a", { href: `#results/${encodeURIComponent(run.name)}` }, run.name)),
+          el("td", {}, scoreOf(run)),
+          el("td", {}, Number.isFinite(run.minutes) ? run.minutes.toFixed(1) : "–"),
+          el("td", { class: "words" }, protocolOf(run.protocol)),
+        ),
+      ),
+    ),
+  );
 }
 
 /** The protocol of a score in one line: what came from whom is text, not markup. */
-export function protocolOf(protocol) {
+function protocolOf(protocol) {
   if (!protocol) return "–";
   if (typeof protocol === "string") return protocol;
   const { split, photos, labels, pretraining } = protocol;
-  return [split, photos && `${photos} photos`, labels && typeof labels === "string" ? labels : null, pretraining].filter(Boolean).join(", ") || "–";
+  return (
+    [split, photos && `${photos} photos`, labels && typeof labels === "string" ? labels : null, pretraining]
+      .filter(Boolean)
+      .join(", ") || "–"
+  );
 }

@@ -1,6 +1,6 @@
 // Where a photo lies on the screen. A view is {scale, x, y}: screen = photo * scale + (x, y), in CSS pixels.
 
-export const MOST = 40;
+const MOST = 40;
 
 /** The whole photo in the middle of the stage. Sizes are {width, height}. */
 export function fitted(photo, stage, margin = 16) {
