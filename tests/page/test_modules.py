@@ -41,11 +41,13 @@ def modules_page(browser):
     page = browser.new_page()
     page.route(
         "http://modules.test/**",
-        lambda route: route.fulfill(
-            path=ROOT / route.request.url.removeprefix("http://modules.test/"), content_type="text/javascript"
-        )
-        if not route.request.url.endswith("/")
-        else route.fulfill(body="<!doctype html>", content_type="text/html"),
+        lambda route: (
+            route.fulfill(
+                path=ROOT / route.request.url.removeprefix("http://modules.test/"), content_type="text/javascript"
+            )
+            if not route.request.url.endswith("/")
+            else route.fulfill(body="<!doctype html>", content_type="text/html")
+        ),
     )
     page.goto("http://modules.test/")
     yield page
