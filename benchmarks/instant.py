@@ -41,9 +41,8 @@ from labels2masks.formats.image import image_size, read_image
 from labels2masks.labels import Scribbles, Stroke
 from labels2masks.page.engine import Engine
 from labels2masks.page.features import SEEN
-from labels2masks.page.fit import Fit
+from labels2masks.page.fit import SHRINKAGE, Fit
 from labels2masks.prediction.views import resized, shrinking
-from labels2masks.training.ridge import SHRINKAGE
 
 RESULTS = Path(__file__).with_name("results") / "instant.json"
 THUMBS = 12

@@ -18,7 +18,7 @@ from labels2masks.page import features
 from labels2masks.page.elsewhere import lines_of
 from labels2masks.page.engine import Engine
 from labels2masks.page.features import Maps, Store
-from labels2masks.page.fit import Fit, Said
+from labels2masks.page.fit import INK, SHRINKAGE, Fit, Said
 from labels2masks.page.shown import SURE, UNDECIDED, masked
 from labels2masks.prediction.views import resized
 
@@ -175,7 +175,7 @@ def test_exchanged_labels_leave_nothing_behind(data, clicks):
     for i in range(4):
         for total, of_ink in zip(sums, (False, True), strict=True):
             total.add(made[i][0].all(), *targets(of_source(said[i], of_ink)))
-    np.testing.assert_allclose(before_DC, joined(*sums).solved(), atol=2e-4)
+    np.testing.assert_allclose(before_DC, joined(*sums, INK).solved(SHRINKAGE), atol=2e-4)
 
 
 def test_a_click_changes_the_model_and_undo_gives_the_mask_back(begun, clicks):

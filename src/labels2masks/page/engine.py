@@ -348,6 +348,7 @@ class Engine:
     def _standing_out(self, fit: Fit, weights_DC: np.ndarray) -> np.ndarray | None:
         """weights_DC of a relabelling round; None where a photo has come that decides objects."""
         from ..training.instant import again
+        from .fit import SHRINKAGE
 
         photos = sorted(fit.said)
         photos = photos[:: max(1, -(-len(photos) // RELABELLED))]
@@ -360,7 +361,7 @@ class Engine:
                 yield maps.all(), self._candidates(i, SEEN)
 
         try:
-            return again(seen, weights_DC, fit.classes, np.ones(len(fit.classes)))
+            return again(seen, weights_DC, fit.classes, np.ones(len(fit.classes)), SHRINKAGE)
         except _Overtaken:
             return None
 

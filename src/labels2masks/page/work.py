@@ -26,6 +26,7 @@ import numpy as np
 from ..errors import DataError, UsageError, did_you_mean
 from ..files import write_atomically
 from .export import FORMATS, exported
+from .features import SEEN
 from .jobs import Job, Queue, Tell, end
 from .looks import RESULTS, planes_file
 
@@ -77,7 +78,7 @@ class Jobs:
             last = self._last()
             words = ["train", str(self.project.flush()), "--recipe", recipe, "--out", str(run)]
             if recipe == INSTANT:
-                words += self._encoder()
+                words += [*self._encoder(), *self._as_here()]
             else:
                 words += ["--minutes", f"{minutes:g}", *(["--weights", str(last)] if last else self._encoder())]
             self._trained(job, run, words)
@@ -238,12 +239,19 @@ class Jobs:
         run = self._free(INSTANT)
         self._runs.mkdir(parents=True, exist_ok=True)
         data = str(self.project.flush())
-        words = ["--recipe", INSTANT, "--val", "none", "--out", str(run), *self._encoder()]
+        words = ["--recipe", INSTANT, "--val", "none", "--out", str(run), *self._encoder(), *self._as_here()]
         job.run("train", data, *words, share=share)
         return run
 
     def _encoder(self) -> list[str]:
         return ["--encoder", self.engine.store.encoder, "--weights", self.engine.store.weights]
+
+    def _as_here(self) -> list[str]:
+        """The settings by which a run of the recipe is the model behind the page."""
+        from .fit import INK, SHRINKAGE
+
+        settings = (f"ridge.shrinkage={SHRINKAGE}", f"ridge.ink={INK}", "loss.class_weights=none")
+        return [*(word for setting in settings for word in ("--set", setting)), "--size", str(SEEN)]
 
     def _free(self, name: str) -> Path:
         """The folder of a new run."""

@@ -1,10 +1,11 @@
 """The classifier of cells in closed form: the network `linear` on a frozen encoder, fitted in one pass or three.
 
 Cells that labels decide, or narrow, pull towards their candidates (see `ridge.targets`); clicks and strokes together
-count as much as all regions, as in the training loss. Where nothing decides any object cell (tags alone, boxes) the
-estimates of the first pass say where a class stands out: every cell then takes one of its candidates, and the fit is
-made anew. There a class is divided by its own reach: what it scores on the mean cell is nothing, what it scores on the
-best cells of a photo that has it is one, and half of that is where background ends. No mask has a say in this.
+count as much as all regions, as in the training loss, or `Settings.ridge.ink` times as much. Where nothing decides any
+object cell (tags alone, boxes) the estimates of the first pass say where a class stands out: every cell then takes one
+of its candidates, and the fit is made anew. There a class is divided by its own reach: what it scores on the mean cell
+is nothing, what it scores on the best cells of a photo that has it is one, and half of that is where background ends.
+No mask has a say in this.
 
 Legend: h, w = cells; P = cells; D = features; C = classes; K = rows of a Candidates table.
 """
@@ -65,10 +66,11 @@ def fit_instant(network: Linear, photos: Sequence[Photo], plan: Plan, say: Calla
         decided_C += np.bincount(label_HW[label_HW >= 0], minlength=len(weights_C))
     if not regions.gram_DD[-1, -1] and not ink.gram_DD[-1, -1]:
         raise DataError("the labels of the training photos decide and narrow nothing: draw something on them")
-    solved_DC = joined(regions, ink).solved()
+    ridge = plan.settings.ridge
+    solved_DC = joined(regions, ink, ridge.ink).solved(ridge.shrinkage)
     if not decides_objects(decided_C, plan.class_list):
         say("the labels decide no object: cells take the candidate that stands out, and the fit is made anew")
-        solved_DC = again(seen, solved_DC, plan.class_list, weights_C)
+        solved_DC = again(seen, solved_DC, plan.class_list, weights_C, ridge.shrinkage)
     _fill(network, solved_DC)
     return history
 
@@ -84,6 +86,7 @@ def again(
     solved_DC: np.ndarray,
     classes: Classes,
     weights_C: np.ndarray,
+    shrinkage: float,
 ) -> np.ndarray:
     """weights_DC of a fit in which every cell has one of its candidates: the one that stands out."""
     total_C, cells, best = np.zeros(len(classes)), 0, [[] for _ in classes.names]  # type: ignore[var-annotated]
@@ -106,7 +109,7 @@ def again(
         weight_P = targets_PC.sum(axis=1)
         targets_PC /= np.maximum(weight_P, 1e-9)[:, None]
         sums.add(features_PD, targets_PC, weight_P * (targets_PC @ weights_C))
-    return sums.solved()
+    return sums.solved(shrinkage)
 
 
 def _small(photo: Photo, size: int | None) -> tuple[np.ndarray, Candidates]:
@@ -123,12 +126,12 @@ def of_source(candidates: Candidates, of_ink: bool) -> Candidates:
     return candidates.mapped(lambda index_HW: np.where(wanted_K[index_HW], index_HW, VOID_ROW))
 
 
-def joined(regions: Sums, ink: Sums) -> Sums:
-    """Both, each counted as much as the other where both are there."""
+def joined(regions: Sums, ink: Sums, times: float = 1.0) -> Sums:
+    """Both, ink counted so many times as much as regions where both are there."""
     of_regions, of_ink = regions.gram_DD[-1, -1], ink.gram_DD[-1, -1]
     if not (of_regions and of_ink):
         return regions if of_regions else ink
-    scale = of_regions / of_ink
+    scale = times * (of_regions / of_ink)
     return regions + Sums(ink.gram_DD * scale, ink.product_DC * scale)
 
 

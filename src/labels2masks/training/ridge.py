@@ -93,9 +93,9 @@ class Sums:
     def __add__(self, other: Sums) -> Sums:
         return Sums(self.gram_DD + other.gram_DD, self.product_DC + other.product_DC)
 
-    def solved(self) -> np.ndarray:
+    def solved(self, shrinkage: float = SHRINKAGE) -> np.ndarray:
         """weights_DC float32: features @ weights estimate how likely each class is. The constant is not shrunk."""
-        penalty_D = SHRINKAGE * np.diag(self.gram_DD)
+        penalty_D = shrinkage * np.diag(self.gram_DD)
         penalty_D[-1] = 0
         penalty_D += 1e-6 * max(self.gram_DD[-1, -1], 1e-6)  # features that are 0 everywhere
         return np.linalg.solve(self.gram_DD + np.diag(penalty_D), self.product_DC).astype(np.float32)

@@ -106,6 +106,14 @@ class Loss(_Strict):
     cells: str | None = None
 
 
+class Ridge(_Strict):
+    """Of the solver "ridge". shrinkage: of each feature's own second moment. ink: how much clicks and strokes together
+    count, all regions together counting 1. From few clicks more of both serves better: the page takes 0.1 and 10."""
+
+    shrinkage: float = Field(0.01, gt=0, allow_inf_nan=False)
+    ink: Above0 = 1.0
+
+
 class Settings(_Strict):
     """options: further arguments of the network's class. frozen: parts of the network, by their names in it, that
     keep weights and running statistics (see `training.stages`).
@@ -143,6 +151,7 @@ class Settings(_Strict):
     augment: Augment = Augment()
     optimiser: Optimiser = Optimiser()
     loss: Loss = Loss()
+    ridge: Ridge = Ridge()
     inference: Views = Views()
 
 
