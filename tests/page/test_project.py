@@ -111,6 +111,33 @@ def test_a_kill_between_and_during_writes_loses_nothing_that_was_answered(folder
     assert sum(len(x.marks) for p in l2m.open(folder) for x in p.labels if isinstance(x, Points)) == 21
 
 
+@pytest.mark.parametrize("moment", ["before the rename", "after it"])
+def test_a_kill_while_the_label_file_is_replaced_is_no_change_by_others(folder, monkeypatch, moment):
+    project = Project(folder, ("cat",), DECODER)
+    added(project, 0, mark("a"))
+    project.flush()
+    added(project, 0, mark("b", xy=((30, 30),)))
+    real = os.replace
+
+    def killed(source, target):
+        if Path(target).name != "labels.jsonl":
+            return real(source, target)
+        if moment == "after it":
+            real(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        project.flush()
+    monkeypatch.setattr(os, "replace", real)
+    project.file._pending = False
+    project.close()
+    with opened(folder) as again:
+        assert again.notes == [] and [(m.id, m.made) for m in again.marks(0)] == [("a", "page"), ("b", "page")]
+        again.flush()
+    assert sum(len(x.marks) for x in l2m.open(folder).photos[0].labels) == 2
+
+
 def test_a_full_disk_refuses_the_change_and_keeps_what_was_there(folder, monkeypatch):
     with opened(folder, "cat") as project:
         added(project, 0, mark("a"))

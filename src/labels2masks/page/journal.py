@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import DataError, UsageError
+from ..files import write_atomically
 
 FOLDER, BASE, JOURNAL, WRITTEN = ".page", "base.jsonl", "journal.jsonl", "written.json"
 
@@ -31,6 +32,8 @@ class Journal:
     def __init__(self, path: Path):
         self.path = path
         self.note = ""
+        if not path.is_file():
+            write_atomically(path, b"")  # its name, too, is on the disk
         self.changes = list(self._read())
         self._file: BinaryIO = open(path, "ab")  # noqa: SIM115
 
@@ -39,7 +42,7 @@ class Journal:
 
         Raises DataError for a damaged line with others behind it, which no kill leaves.
         """
-        data = self.path.read_bytes() if self.path.is_file() else b""
+        data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
         if whole < len(data):
             self.note = f"{self.path}: a change that was cut off while it was written is left out"
