@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .project import Project
 
 INSTANT = "instant"
-RECIPES = ("auto", "everyday", INSTANT, "mixed")
+RECIPES = ("frozen", "auto", "everyday", INSTANT, "mixed")
 MODEL = "model.safetensors"
 LOOKED_AT = 6
 """Photos that are looked at while a network trains."""
@@ -68,7 +68,7 @@ class Jobs:
     def formats(self) -> dict[str, list[str]]:
         return {what: list(formats) for what, formats in FORMATS.items()}
 
-    def train(self, minutes: float, recipe: str = "auto") -> str:
+    def train(self, minutes: float, recipe: str = "frozen") -> str:
         """Train for so long, on from the weights of the last run; then look at every photo."""
         if recipe not in RECIPES:
             raise UsageError(f"no recipe {recipe!r} here{did_you_mean(recipe, RECIPES)}")

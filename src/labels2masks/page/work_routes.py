@@ -28,7 +28,7 @@ def work_routes(project: Project, jobs: Jobs) -> APIRouter:
         minutes = body.at("minutes").number()
         if not 0 < minutes <= MOST_MINUTES:
             raise UsageError(f"minutes {minutes:g}; expected more than 0 and at most {MOST_MINUTES}")
-        recipe = body.at("recipe").text() if body.has_value("recipe") else "auto"
+        recipe = body.at("recipe").text() if body.has_value("recipe") else "frozen"
         return {"job": await run_in_threadpool(lambda: jobs.train(minutes, recipe))}
 
     @made.get("/jobs")

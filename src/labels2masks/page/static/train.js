@@ -14,7 +14,7 @@ export class TrainScreen {
   constructor(app) {
     this.app = app;
     this.minutes = el("input", { type: "number", min: 0.1, max: 600, step: "any", value: 10, inputmode: "decimal" });
-    this.recipe = "auto";
+    this.recipe = "frozen";
     this.go = button("Start training", "Ctrl Enter", () => this.start(), { kind: "main" });
     change(this.go, { "aria-keyshortcuts": "Control+Enter" });
     this.about = el("p", { class: "about" });
@@ -23,7 +23,7 @@ export class TrainScreen {
     this.miou = new Curve("miou", "mIoU, %", { percents: true });
     this.overlays = el("div", { class: "overlays", role: "list", "aria-label": "What the network says now" });
     this.runs = el("div", {});
-    const recipes = app.project.recipes?.length ? app.project.recipes : ["auto"];
+    const recipes = app.project.recipes?.length ? app.project.recipes : ["frozen"];
     this.element = el(
       "div",
       { class: "page" },
@@ -40,7 +40,7 @@ export class TrainScreen {
             "Recipe",
             select(
               recipes.map((r) => [r, r]),
-              "auto",
+              this.recipe,
               (value) => {
                 this.recipe = value;
               },
