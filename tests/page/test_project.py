@@ -270,6 +270,18 @@ def test_links_that_lead_out_of_the_folder_are_not_read(folder, tmp_path):
             project.pixels(0)
 
 
+@pytest.mark.parametrize("what", ["nothing", "text.txt"])
+def test_where_nothing_can_be_opened_nothing_is_left_behind(tmp_path, what):
+    (tmp_path / "photos").mkdir()
+    if what != "nothing":
+        (tmp_path / "photos" / what).write_text("no photo")
+    with pytest.raises(DataError, match="no data set"):
+        Project(tmp_path / "photos", decoder=DECODER)
+    assert not (tmp_path / "photos" / ".page").exists()
+    with pytest.raises(DataError, match="no such"):
+        Project(tmp_path / "none", decoder=DECODER)
+
+
 @pytest.mark.parametrize("place", [".page", ".page/journal.jsonl", ".page/features/x", "exports"])
 def test_nothing_is_written_through_a_link_that_came_with_the_folder(folder, tmp_path, place):
     (tmp_path / "outside").write_text("mine\n")

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from ..errors import DataError, UsageError
 from ..files import write_atomically
 
-FOLDER, BASE, JOURNAL, WRITTEN = ".page", "base.jsonl", "journal.jsonl", "written.json"
+FOLDER, BASE, JOURNAL, WRITTEN, LOCK = ".page", "base.jsonl", "journal.jsonl", "written.json", ".lock"
 
 Change = Mapping[str, Any]
 
@@ -86,7 +86,7 @@ class Journal:
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold the project for this process. The lock is the operating system's: it ends when the process does."""
-    with open(folder / ".lock", "a+b") as file:
+    with open(folder / LOCK, "a+b") as file:
         try:
             _lock(file)
         except OSError:

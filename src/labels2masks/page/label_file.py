@@ -21,8 +21,8 @@ from ..files import write_atomically
 from ..formats import jsonl
 from ..formats.dataset import Dataset, Photo
 from ..formats.image import SUFFIXES
-from ..formats.open import open_dataset
 from .journal import BASE, JOURNAL, WRITTEN
+from .photos import Decoder
 
 PAUSE = 0.5
 """Seconds from a change to the file at least, and ten times as long as writing it takes: strokes come faster."""
@@ -104,7 +104,7 @@ class LabelFile:
             return []
 
 
-def opened(path: Path, file: LabelFile) -> tuple[Dataset, list[str]]:
+def opened(path: Path, file: LabelFile, decoder: Decoder) -> tuple[Dataset, list[str]]:
     """(the data set that the project's changes rest on, sentences for the person).
 
     At the first opening whatever `path` holds, which is kept as the base; afterwards that base, with the photos that
@@ -114,17 +114,13 @@ def opened(path: Path, file: LabelFile) -> tuple[Dataset, list[str]]:
     base = file.private / BASE
     if base.is_file() and not file.is_ours():
         kept = _put_aside(file.private)
-        notes.append(
-            f"{file.path} was changed outside the page: it is opened as it is; the page's own journal is {kept}"
-        )
+        notes.append(f"{file.path} was changed outside the page and is opened as it is; the journal before is {kept}")
     if not base.is_file():
-        data = jsonl.read(file.path) if file.path.is_file() else open_dataset(path)
-        notes += data.notes
-        if data.classes == Classes(("background",), background="background"):  # nobody named a class yet
-            data = _in_grey(data)
-        jsonl.write(data, base)
+        notes += decoder.open(file.path if file.path.is_file() else path, base)
         file.believe()
     data = jsonl.read(base)
+    if data.classes == Classes(("background",), background="background"):  # nobody named a class
+        data = _in_grey(data)
     return _with_new(data), notes
 
 

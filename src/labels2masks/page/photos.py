@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..formats.dataset import Photo
 from ..formats.image import Levels
 from ..labels import Label, Mask
@@ -36,6 +36,8 @@ MEMORY = 6 << 30
 AT_ONCE = 500
 STARTING = 120.0
 """Seconds that a busy machine may need for the process itself."""
+OPENING = 1_800.0
+"""Seconds for the labels of a whole data set, of which some have a hundred thousand masks."""
 READY = b"ready\n"
 
 
@@ -69,6 +71,10 @@ class Decoder:
         answer, data = self._ask(job, str(path))
         return np.frombuffer(data, np.uint8).reshape(answer["shape"])
 
+    def open(self, path: Path, base: Path) -> list[str]:
+        """Open a data set as `labels2masks.open` does and write it as a label file; returns what was left out of it."""
+        return self._ask({"do": "open", "path": str(path), "base": str(base)}, str(path), OPENING)[0]["notes"]
+
     def labels(self, photo: Photo) -> tuple[Label, ...]:
         """`photo.labels_loaded()`, its masks decoded in the worker. Raises DataError."""
         job = {"do": "labels", "photo": base64.b64encode(pickle.dumps(photo)).decode()}
@@ -87,11 +93,12 @@ class Decoder:
         with self._turn:
             self._stop()
 
-    def _ask(self, job: dict[str, Any], what: str) -> tuple[dict[str, Any], bytes]:
+    def _ask(self, job: dict[str, Any], what: str, seconds: float | None = None) -> tuple[dict[str, Any], bytes]:
+        seconds = seconds or self.seconds
         with self._turn:
             process = self._running()
             assert process.stdin and process.stdout
-            with _killed_after(self.seconds, process) as late:
+            with _killed_after(seconds, process) as late:
                 try:
                     process.stdin.write(json.dumps(job).encode() + b"\n")
                     process.stdin.flush()
@@ -101,7 +108,7 @@ class Decoder:
                         raise EOFError
                 except (OSError, ValueError, EOFError):
                     self._stop()
-                    reason = f"took more than {self.seconds:.0f} s" if late.is_set() else "stopped the decoder"
+                    reason = f"took more than {seconds:.0f} s" if late.is_set() else "stopped the decoder"
                     raise DataError(f"{what}: {reason}; expected an ordinary photo: open and save it anew") from None
         if "error" in answer:
             raise DataError(answer["error"])
@@ -184,7 +191,7 @@ def _work() -> None:
         data = b""
         try:
             answer, data = _done(job)
-        except DataError as error:
+        except (DataError, UsageError) as error:
             answer = {"error": str(error)}
         except MemoryError:
             answer = {"error": f"{job.get('path')}: needs more memory than a photo may; shrink it first"}
@@ -205,6 +212,13 @@ def _done(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
             except DataError as error:
                 sizes.append(str(error))
         return {"sizes": sizes}, b""
+    if job["do"] == "open":
+        from ..formats import jsonl
+        from ..formats.open import open_dataset
+
+        data = open_dataset(job["path"])
+        jsonl.write(data, job["base"])
+        return {"notes": list(data.notes)}, b""
     if job["do"] == "labels":
         masks, parts = [], []
         photo: Photo = pickle.loads(base64.b64decode(job["photo"]))  # from the page's own process

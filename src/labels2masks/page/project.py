@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..errors import DataError, UsageError
 from ..formats.dataset import Dataset, Photo
 from ..formats.label_json import Field
 from .class_names import ClassNames
-from .journal import FOLDER, JOURNAL, Journal, held
+from .journal import BASE, FOLDER, JOURNAL, LOCK, Journal, held
 from .label_file import LabelFile, opened
 from .marks import Mark, mark_from_json
 from .photos import Decoder, ShownPhoto
@@ -64,19 +64,25 @@ class Project:
             self._open(path, classes)
         except BaseException:
             self._close.close()
+            if not (self.private / BASE).exists():  # nothing was opened, so nothing of ours stays
+                with suppress(OSError):
+                    (self.private / LOCK).unlink(missing_ok=True)
+                    self.private.rmdir()
             raise
 
     def _open(self, path: Path, classes: Sequence[str]) -> None:
         self.file = LabelFile(path if path.suffix == ".jsonl" else self.folder / "labels.jsonl", self.private)
-        self.base, self.notes = opened(path, self.file)
+        self.base, self.notes = opened(path, self.file, self.decoder)
         self.names = ClassNames.of(self.base.classes)
         self._order = 0
         self._made: dict[int, tuple[int, ClassNames, Photo]] = {}
-        sizes = self.decoder.sizes([p.image for p in self.base.photos])
+        sizes: list[tuple[int, int] | str] = [self._leads_out(p) for p in self.base.photos]
+        inside = [k for k, reason in enumerate(sizes) if not reason]
+        for k, size in zip(inside, self.decoder.sizes([self.base.photos[k].image for k in inside]), strict=True):
+            sizes[k] = size
         self._all = [State.of(p, size) for p, size in zip(self.base.photos, sizes, strict=True)]
-        reasons = [self._refused(p, size) for p, size in zip(self.base.photos, sizes, strict=True)]
-        self.notes += filter(None, reasons)
-        self.states = [state for state, reason in zip(self._all, reasons, strict=True) if not reason]
+        self.notes += [size for size in sizes if isinstance(size, str)]
+        self.states = [s for s, size in zip(self._all, sizes, strict=True) if not isinstance(size, str)]
         if not self.states:
             raise DataError(
                 f"{path}: no photo that can be shown" + (f"; the first: {self.notes[0]}" if self.notes else "")
@@ -94,13 +100,13 @@ class Project:
             if name not in self.names.now.names:
                 self.change_class("add", name)
 
-    def _refused(self, photo: Photo, size: tuple[int, int] | str) -> str:
-        """Why a photo is not shown; its labels stay in the label file."""
+    def _leads_out(self, photo: Photo) -> str:
+        """Why a photo is not looked at, "" where it is; its labels stay in the label file in any case."""
         used = [photo.image, *(p for x in photo.labels if (p := getattr(x, "path", None)) is not None)]
         outside = next((p for p in used if not p.resolve().is_relative_to(self.folder)), None)
-        if outside is not None:
-            return f"{outside} leads out of {self.folder}: photos and masks are read inside the folder only"
-        return size if isinstance(size, str) else ""
+        if outside is None:
+            return ""
+        return f"{outside} leads out of {self.folder}: photos and masks are read inside the folder only"
 
     def __len__(self) -> int:
         return len(self.states)
