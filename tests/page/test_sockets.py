@@ -212,6 +212,13 @@ def test_the_verb_is_a_function_whatever_was_imported_first():
         l2m.page("nowhere", host="0.0.0.0")
 
 
+def test_without_the_extra_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "labels2masks.page.served", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(l2m.UsageError, match=r"uvicorn: pip install 'labels2masks\[page\]'"):
+        l2m.page(tmp_path)
+
+
 def test_what_serves_loads_no_torch_before_the_first_features():
     code = "import labels2masks.page.served, labels2masks.page.project, sys; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
