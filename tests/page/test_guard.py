@@ -41,7 +41,7 @@ def test_the_address_with_the_token_gives_a_cookie_that_scripts_and_other_sites_
     answer = page.get(f"/?token={TOKEN}")
     assert answer.status_code == 303 and answer.headers["location"] == "/"
     cookie = answer.headers["set-cookie"]
-    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie
     assert TOKEN not in answer.text
     assert page.get("/api/project").status_code == 200  # the client keeps the cookie
     assert page.get("/api/project", headers={"Cookie": f'odd={{"a": 1}}; l2m_page_{PORT}={TOKEN}'}).status_code == 200
@@ -83,6 +83,27 @@ def test_what_a_browser_marks_as_coming_from_elsewhere_is_refused():
     assert client().get("/", headers={"X-Token": TOKEN, "Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert client().get("/", headers={"X-Token": TOKEN, "Sec-Fetch-Site": "same-site"}).status_code == 403
     assert client().get("/", headers={"X-Token": TOKEN, "Sec-Fetch-Site": "same-origin"}).status_code == 200
+
+
+def test_a_link_in_another_page_opens_the_front_door_and_nothing_else():
+    page = client()
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert page.get(f"/?token={TOKEN}", headers=link).status_code == 303
+    assert page.get("/", headers=link).status_code == 200
+    assert page.get("/api/project", headers=link).status_code == 403
+    assert page.get("/", headers={**link, "Sec-Fetch-Dest": "iframe"}).status_code == 403
+    assert page.post("/", headers={**link, "Content-Type": "application/json"}).status_code == 403
+
+
+def test_what_a_browser_is_started_with_is_good_for_one_visit():
+    """Every user of the machine can read the words that a program was started with."""
+    guard = Guard(behind, "127.0.0.1", PORT, TOKEN)
+    code = guard.once()
+    page = TestClient(guard, HERE, follow_redirects=False)
+    assert page.get("/api/project", headers={"X-Token": code}).status_code == 403
+    assert page.get(f"/?token={code}", headers={"Host": f"evil.example:{PORT}"}).status_code == 403
+    assert page.get(f"/?token={code}").status_code == 303 and page.get("/api/project").status_code == 200
+    assert TestClient(guard, HERE, follow_redirects=False).get(f"/?token={code}").status_code == 403
 
 
 def test_a_change_is_json_and_says_where_it_comes_from():

@@ -52,7 +52,7 @@ def page(
             f"labels: {served.project.file.path}\nopen {served.address}\nstop with Ctrl-C; nothing is lost", flush=True
         )
         if browser:
-            webbrowser.open(served.address)
+            webbrowser.open(served.address_once)
         served.run()
         return {"address": served.address, "labels": served.project.file.path}
 

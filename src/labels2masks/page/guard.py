@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
+import secrets
 import socket
 from urllib.parse import parse_qs
 
@@ -68,9 +69,15 @@ class Guard:
     def __init__(self, app: ASGIApp, host: str, port: int, token: str) -> None:
         self.app, self.token, self.port = app, token, port
         self.cookie = f"l2m_page_{port}"  # cookies are not parted by port: two pages would take turns
+        self._once: set[str] = set()
         self.everywhere = host in EVERYWHERE
         named = {host, socket.gethostname(), socket.getfqdn()} if not is_local(host) else {host}
         self.hosts = {"127.0.0.1", "localhost", "[::1]", *(f"[{n}]" if ":" in n else n for n in named if n)}
+
+    def once(self) -> str:
+        """A token for one visit to the front door: other users see what a browser is started with."""
+        self._once.add(made := secrets.token_urlsafe(24))
+        return made
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -90,7 +97,7 @@ class Guard:
 
         if given := self._door(scope, headers):
             await _answer(guarded, 303, "", {"content-type": "text/plain", "location": "/", "set-cookie": given})
-        elif reason := self._refusal(scope["method"], headers):
+        elif reason := self._refusal(scope["method"], scope["path"], headers):
             await _answer(guarded, 403, reason, {"content-type": "text/plain"} if scope["path"] == "/" else None)
         elif scope["method"] in ("GET", "HEAD"):
             await self.app(scope, receive, guarded)
@@ -102,14 +109,20 @@ class Guard:
                 await self.app(scope, _replayed(body, receive), guarded)
 
     def _door(self, scope: Scope, headers: dict[str, str]) -> str:
-        """The cookie for who opens the address that the terminal shows, with the token in it."""
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        right = scope["method"] == "GET" and scope["path"] == "/" and self._is_token(query.get("token", [""])[0])
-        if not right or not self._is_host(headers.get("host", "")):
-            return ""
-        return f"{self.cookie}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+        """The cookie for who opens the address that the terminal shows, with the token in it.
 
-    def _refusal(self, method: str, headers: dict[str, str]) -> str:
+        Lax, not Strict: a link in a terminal that is a page itself leads here, too. No GET changes anything.
+        """
+        if scope["method"] != "GET" or scope["path"] != "/" or not self._is_host(headers.get("host", "")):
+            return ""
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if not self._is_token(given):
+            if given not in self._once:
+                return ""
+            self._once.remove(given)
+        return f"{self.cookie}={self.token}; HttpOnly; SameSite=Lax; Path=/"
+
+    def _refusal(self, method: str, path: str, headers: dict[str, str]) -> str:
         host = headers.get("host", "")
         if not self._is_host(host):
             return "this page is not served under that name"
@@ -118,7 +131,8 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin.lower() != f"http://{host.lower()}":
             return "a request from another site"
-        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        opened = method == "GET" and path == "/" and headers.get("sec-fetch-dest") == "document"
+        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") and not opened:
             return "a request from another site"
         if method in ("GET", "HEAD"):
             return ""

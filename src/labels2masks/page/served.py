@@ -22,7 +22,8 @@ from .work import Jobs
 
 
 class Served:
-    """address: what to open, with the token in it. config, socket: for the server that runs it."""
+    """address: what to open, with the token in it; address_once: with one that is good for one visit. config, socket:
+    for the server that runs it."""
 
     def __init__(
         self,
@@ -52,9 +53,11 @@ class Served:
             served = app(self.project, self.engine, self.jobs, self.events)
             self._close.callback(served.state.pictures.close)
             name = "127.0.0.1" if not is_local(host) else f"[{host}]" if ":" in host else host
+            guard = guarded(served, host, self.port, self.token)
             self.address = f"http://{name}:{self.port}/?token={self.token}"
+            self.address_once = f"http://{name}:{self.port}/?token={guard.once()}"
             self.config = uvicorn.Config(
-                guarded(served, host, self.port, self.token),
+                guard,
                 access_log=False,  # it would show the token
                 proxy_headers=False,
                 ws="none",

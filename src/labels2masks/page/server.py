@@ -15,7 +15,6 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
-from starlette.types import ASGIApp
 
 from .class_names import hex_colour
 from .engine import Engine
@@ -216,7 +215,7 @@ def app(project: Project, engine: Engine | None, jobs: Jobs | None, events: Even
     return made
 
 
-def guarded(served: FastAPI, host: str, port: int, token: str) -> ASGIApp:
+def guarded(served: FastAPI, host: str, port: int, token: str) -> Guard:
     return Guard(served, host, port, token)
 
 
