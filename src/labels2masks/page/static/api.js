@@ -58,31 +58,28 @@ export const runUrl = (name) => `/api/runs/${encodeURIComponent(name)}`;
 
 const EVENTS = ["features", "model", "photo", "classes", "job", "error"];
 
-/** Hear the server's events for good. A stream that breaks is opened again until the server is back or refuses us.
+/** Hear the server's events for good. A stream that breaks is opened again as soon as the server lets us in.
  *  told(name, data); state("open" | "lost" | "refused"). */
 export function listen(told, state) {
   const stream = new EventSource("/api/events");
-  let lost = false;
-  stream.onopen = () => {
-    lost = false;
-    state("open");
-  };
+  stream.onopen = () => state("open");
   for (const name of EVENTS) {
     stream.addEventListener(name, (event) => {
       if (event.data !== undefined) told(name, JSON.parse(event.data));
     });
   }
   stream.onerror = () => {
-    if (!lost) state("lost");
-    lost = true;
-    if (stream.readyState !== EventSource.CLOSED) return;
-    setTimeout(async () => {
-      try {
-        await get("/api/project");
-      } catch (error) {
-        if (error instanceof Refused && error.status === 403) return state("refused");
-      }
-      listen(told, state);
-    }, 1500);
+    if (stream.readyState !== EventSource.CLOSED) return state("lost"); // the browser tries again by itself
+    knock(told, state);
   };
+}
+
+async function knock(told, state) {
+  try {
+    await get("/api/project");
+    listen(told, state);
+  } catch (error) {
+    state(error instanceof Refused && error.status === 403 ? "refused" : "lost");
+    setTimeout(() => knock(told, state), 2000);
+  }
 }

@@ -77,7 +77,7 @@ export class App {
   say(text, kind = "note") {
     const notices = document.getElementById("notices");
     if ([...notices.children].some((n) => n.dataset.text === text)) return;
-    const notice = el("div", { class: `notice ${kind}`, "data-text": text }, el("span", {}, text));
+    const notice = el("div", { class: "notice", "data-kind": kind, "data-text": text }, el("span", {}, text));
     notice.append(button("Close", "", () => notice.remove(), { kind: "quiet" }));
     notices.append(notice);
     if (notices.children.length > 3) notices.firstChild.remove();
@@ -104,7 +104,11 @@ export class App {
    *  mean other photos, and the page starts anew. */
   async #caughtUp() {
     const names = this.project.photos.map((p) => p.name).join("\n");
-    await this.reload();
+    try {
+      await this.reload();
+    } catch {
+      return; // gone again: the stream will say when it is back
+    }
     if (names !== this.project.photos.map((p) => p.name).join("\n")) return location.reload();
     this.project.photos.forEach((p) => this.book.heard(p.i, p.version));
     this.tell("model", { photos: null });

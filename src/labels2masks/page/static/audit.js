@@ -28,35 +28,33 @@ export class AuditScreen {
     this.stage.hand = true;
     this.title = el("h1", {});
     this.told = el("p", { class: "hint", role: "status" });
+
     this.names = el("div", { class: "names", role: "group", "aria-label": "What is under the cross?" });
     this.estimate = el("section", { class: "panel", "aria-live": "polite" });
     this.begin = el("section", { class: "panel" });
     this.job = new JobPanel(app, "Drawing the pixels");
+    this.asking = el(
+      "div",
+      { class: "middle" },
+      el("div", { class: "above" }, this.title, this.told),
+      canvas,
+      el(
+        "div",
+        { class: "below" },
+        button("Closer", "+", () => this.stage.zoom(1.4)),
+        button("Farther", "-", () => this.stage.zoom(1 / 1.4)),
+        button("Whole photo", "F", () => this.stage.frame(null)),
+        button("Back to the cross", "Z", () => this.#close()),
+      ),
+    );
+    this.resting = el("div", { class: "empty", role: "status" });
+    change(this.job.element, { class: "job panel" });
     this.element = el(
       "div",
       { class: "audit" },
-      el(
-        "div",
-        { class: "middle" },
-        el("div", { class: "above" }, this.title, this.told),
-        canvas,
-        el(
-          "div",
-          { class: "below" },
-          button("Closer", "+", () => this.stage.zoom(1.4)),
-          button("Farther", "-", () => this.stage.zoom(1 / 1.4)),
-          button("Whole photo", "F", () => this.stage.frame(null)),
-          button("Back to the cross", "Z", () => this.#close()),
-        ),
-      ),
-      el(
-        "aside",
-        { class: "side", "aria-label": "Audit" },
-        this.names,
-        this.estimate,
-        this.begin,
-        el("section", { class: "panel" }, this.job.element),
-      ),
+      this.asking,
+      this.resting,
+      el("aside", { class: "side", "aria-label": "Audit" }, this.names, this.estimate, this.begin, this.job.element),
     );
     this.keys = this.#keys();
     app.on("job", (job) => {
@@ -76,7 +74,11 @@ export class AuditScreen {
       await this.#next();
     } catch (error) {
       if (![400, 404, 409].includes(error.status)) throw error;
-      this.#idle();
+      this.#rest(
+        "How good are the masks?",
+        "Name a few hundred random pixels, and get mIoU with a band that holds the true value 19 times in 20.",
+      );
+      this.estimate.replaceChildren();
     }
   }
 
@@ -85,14 +87,12 @@ export class AuditScreen {
     this.start.disabled = isRunning(job);
   }
 
-  #idle() {
+  /** Nothing to name now: say why, in the photo's place. */
+  #rest(title, about) {
     this.pixel = null;
-    this.title.textContent = "How good are the masks?";
-    this.told.textContent =
-      "Name a few hundred random pixels and get mIoU with a band that holds the true value 19 times in 20.";
+    this.resting.replaceChildren(el("h1", {}, title), el("p", {}, about));
     this.names.replaceChildren();
-    this.estimate.replaceChildren();
-    change(this.stage.canvas, { hidden: true });
+    [this.resting.hidden, this.asking.hidden] = [false, true];
   }
 
   #form() {
@@ -116,14 +116,17 @@ export class AuditScreen {
   async #next() {
     const found = await get("/api/audit/next");
     this.estimate.replaceChildren(...estimated(await get("/api/audit/estimate")));
-    if (found.done) return this.#done();
+    if (found.done) {
+      return this.#rest("All pixels are named", "Four times as many answers halve the band: draw more to go on.");
+    }
     this.#show(found);
   }
 
   #show(pixel) {
     this.pixel = pixel;
     const photo = this.app.project.photos[pixel.i];
-    change(this.stage.canvas, { hidden: false, "data-number": pixel.number });
+    [this.resting.hidden, this.asking.hidden] = [true, false];
+    this.stage.canvas.dataset.number = pixel.number;
     this.title.textContent = "What is under the cross?";
     const place = `${photo.name}, pixel ${pixel.number}, ${pixel.left} to go.`;
     this.told.textContent = `${place} Name it as you would draw it in a mask.`;
@@ -134,14 +137,6 @@ export class AuditScreen {
 
   #close() {
     if (this.pixel) this.stage.frame(this.pixel.window);
-  }
-
-  #done() {
-    this.pixel = null;
-    this.title.textContent = "All pixels are named";
-    this.told.textContent = "Four times as many answers halve the band: draw more to go on.";
-    this.names.replaceChildren();
-    change(this.stage.canvas, { hidden: true });
   }
 
   #buttons() {

@@ -1,6 +1,6 @@
 // Beside an audited photo: the form that begins an audit, and what its answers say so far.
 
-import { el, field, percent, select } from "./dom.js";
+import { cssShare, el, field, percent, select } from "./dom.js";
 
 /** {run(), clicks(), parts}: the choice of the masks to audit and of the number of pixels. */
 export function auditForm(runs) {
@@ -14,7 +14,7 @@ export function auditForm(runs) {
   const parts = [
     el("h2", {}, "New audit"),
     field("Masks of", masks),
-    field("Pixels to name", clicks, "200 give a band of about ± 8 points, 800 of ± 4."),
+    field("Pixels to name", clicks, "200: a band of about ± 8 points, 800: ± 4."),
   ];
   return { run: () => run, clicks: () => Number(clicks.value), parts };
 }
@@ -32,7 +32,7 @@ export function estimated({ miou, low, high, answered }) {
 }
 
 function band(value, low, high) {
-  const places = { "--low": percent(low, 1), "--wide": percent(high - low, 1), "--value": percent(value, 1) };
+  const places = { "--low": cssShare(low), "--wide": cssShare(high - low), "--value": cssShare(value) };
   const label = `band from ${percent(low, 1)} to ${percent(high, 1)}`;
   return el("span", { class: "band", role: "img", "aria-label": label, ...places }, el("i"), el("b"));
 }

@@ -80,7 +80,11 @@ export class Book extends EventTarget {
     const entry = this.#entries.get(name);
     const i = this.photos().findIndex((p) => p.name === name);
     if (!entry || i < 0) return;
-    this.#filled(entry, await get(`/api/photos/${i}/marks`));
+    try {
+      this.#filled(entry, await get(`/api/photos/${i}/marks`));
+    } catch {
+      return; // the server is gone: when it is back, what it has is heard of again
+    }
     this.#tell(entry);
   }
 

@@ -10,7 +10,7 @@ const ARMS = [
 /** gap: from the middle to where its arms begin, which are `long` pixels long. colour: of their heart. */
 export function paintCross(context, [x, y], { gap = 5, long = 11, colour = "#ffffff" } = {}) {
   context.save();
-  for (const [style, width] of Object.entries({ "#000000": 5, "#ffffff": 3, [colour]: 1.6 })) {
+  for (const [style, width] of Object.entries({ "#000000": 6.5, "#ffffff": 4.5, [colour]: 2.5 })) {
     context.strokeStyle = style;
     context.lineWidth = width;
     context.beginPath();

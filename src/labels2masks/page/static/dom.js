@@ -88,4 +88,7 @@ const PATHS = {
 export const icon = (name) =>
   svg("svg", { viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true" }, svg("path", { d: PATHS[name] }));
 
+/** A share as CSS wants it: its percent sign allows no space before it. */
+export const cssShare = (share) => `${(100 * share).toFixed(1)}%`;
+
 export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;

@@ -60,11 +60,12 @@ export class Curve {
     const points = curve.filter((p) => Number.isFinite(p[this.of]));
     const text = (value) => (this.percents ? (100 * value).toFixed(1) : value.toPrecision(3));
     const last = points.at(-1);
+    this.element.hidden = !last;
     const caption = el(
       "figcaption",
       {},
       `${this.title} `,
-      el("strong", {}, last ? text(last[this.of]) : "–"),
+      el("strong", {}, last ? text(last[this.of]) : ""),
       last ? ` after ${last.step} steps` : "",
     );
     this.element.replaceChildren(caption, this.#drawing(points, text));

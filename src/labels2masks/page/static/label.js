@@ -1,12 +1,13 @@
 // The first screen: draw on a photo, watch the masks follow, answer what is complete, go to the next.
 
-import { get, getPlanes, postPlanes } from "./api.js";
+import { get } from "./api.js";
 import { ClassPanel } from "./classpanel.js";
 import { change, el, percent } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { labelKeys } from "./labelkeys.js";
 import { middle, side, toolbar } from "./labelparts.js";
 import { draftHint, paintDraft, paintMarks } from "./marks.js";
+import { MaskFeed } from "./maskfeed.js";
 import { frameOf, MaskLayer } from "./masklayer.js";
 import { asMask, shares } from "./overlay.js";
 import { MarkList, Questions } from "./sidepanels.js";
@@ -17,8 +18,6 @@ import { STEPS, TOOLS } from "./tools.js";
 export class LabelScreen {
   i = null;
   #layer = new MaskLayer();
-  #waiting = false;
-  #again = false;
   #seen = [];
 
   constructor(app) {
@@ -39,6 +38,15 @@ export class LabelScreen {
       width: () => this.width,
       changed: () => this.#changed(),
       say: app.say,
+    });
+    this.masks = new MaskFeed({
+      version: () => this.entry?.version,
+      sharp: () => app.settings.get("sharp"),
+      shown: (found, how) => this.#show(found, how),
+      missing: (message) => {
+        this.#layer.mask = null;
+        this.parts.note.textContent = message;
+      },
     });
     this.marks = new MarkList(app, {
       remove: (mark) => this.drawing.remove(mark),
@@ -100,6 +108,7 @@ export class LabelScreen {
       this.entry = null;
       this.drawing.entry = null;
       this.#layer.mask = null;
+      this.masks.open(i);
       this.parts.note.textContent = "";
       this.stage.show(this.photo);
       this.#changed();
@@ -142,48 +151,32 @@ export class LabelScreen {
     (on ? this.strip.list.querySelector("[aria-current]") : this.stage.canvas)?.focus();
   }
 
-  /** The newest mask of this photo. Asked for again when the model moved on meanwhile, never twice at a time. */
-  async fetchMask() {
-    if (!this.app.project.model?.version) {
-      this.parts.note.textContent = "Draw something: masks of all photos follow.";
-      return;
-    }
-    this.#again = true;
-    if (this.#waiting) return;
-    this.#waiting = true;
-    while (this.#again) {
-      this.#again = false;
-      const { i } = this;
-      try {
-        const found = await getPlanes(`/api/photos/${i}/mask?size=full`);
-        if (i === this.i) this.#show(found);
-      } catch (error) {
-        if (i === this.i && error.status === 404) {
-          this.#layer.mask = null;
-          this.parts.note.textContent = error.message;
-        }
-      }
-    }
-    this.#waiting = false;
+  fetchMask() {
+    if (this.app.project.model?.version) this.masks.refresh();
+    else this.parts.note.textContent = "Draw something: masks of all photos follow.";
   }
 
-  #show(found, how = "") {
+  #show(found, how) {
     this.#layer.mask = asMask(found);
     const { undecided } = shares(this.#layer.mask, []);
     const share = percent(undecided, undecided < 0.1 ? 1 : 0);
     const open = undecided > 0.0005 ? `${share} undecided (striped)` : "All decided";
-    this.parts.note.textContent = how ? `${how} · ${open}` : open;
-    change(this.stage.canvas, { "data-mask": found.version ?? "0", "data-how": how || "model" });
+    this.parts.note.textContent = `${open}${{ model: "", crf: ", sharpened", grabcut: ", cut out by GrabCut" }[how]}`;
+    change(this.stage.canvas, { "data-mask": found.version, "data-how": how });
     this.stage.render();
   }
 
-  async sharpen(how) {
-    const { i } = this;
-    const name = how === "crf" ? "Sharpened" : "GrabCut";
-    this.parts.note.textContent = how === "crf" ? "Sharpening …" : "GrabCut at work …";
+  /** Shall masks follow the edges of the photo? */
+  toggleSharp() {
+    this.app.settings.set("sharp", !this.app.settings.get("sharp"));
+    this.masks.open(this.i);
+    this.fetchMask();
+  }
+
+  async grabCut() {
+    this.parts.note.textContent = "GrabCut at work …";
     try {
-      const found = await postPlanes(`/api/photos/${i}/sharpen`, { how });
-      if (i === this.i) this.#show(found, name);
+      await this.masks.sharpen("grabcut");
     } catch (error) {
       this.parts.note.textContent = "";
       this.app.say(error.message, "error");
@@ -225,6 +218,7 @@ export class LabelScreen {
     this.marks.render(entry, drawing.pointedAt);
     change(this.stage.canvas, { "data-tool": drawing.tool, "data-marks": entry?.marks.length ?? null });
     parts.shown.update(this.app.settings.get("shown"));
+    change(parts.sharp, { "aria-pressed": this.app.settings.get("sharp") });
     this.stage.render();
   }
 

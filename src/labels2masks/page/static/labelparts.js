@@ -79,7 +79,7 @@ function zoom(stage) {
   );
 }
 
-/** {aside, shown, inkWidth, brush, checked}: classes, the question, marks, how the mask is shown. */
+/** {aside, shown, sharp, inkWidth, brush, checked}: classes, the question, marks, how the mask is shown. */
 export function side(screen) {
   const { settings } = screen.app;
   const shown = choice(
@@ -110,6 +110,9 @@ export function side(screen) {
       screen.width = Number(event.target.value);
     },
   });
+  const sharp = button("Sharpen", "R", () => screen.toggleSharp(), {
+    title: "Masks follow the edges of the photo (dense CRF), on or off",
+  });
   const checked = button("Checked", "V", () => screen.check(), {
     icon: icon("checked"),
     title: "I looked at this mask and it is right",
@@ -134,8 +137,8 @@ export function side(screen) {
       el(
         "div",
         { class: "row" },
-        button("Sharpen", "R", () => screen.sharpen("crf"), { title: "Follow the edges of the photo (dense CRF)" }),
-        button("GrabCut", "G", () => screen.sharpen("grabcut"), { title: "Cut the boxed and drawn objects out" }),
+        sharp,
+        button("GrabCut", "G", () => screen.grabCut(), { title: "Cut the boxed and drawn objects out" }),
       ),
     ),
     el(
@@ -148,5 +151,5 @@ export function side(screen) {
       }),
     ),
   );
-  return { aside, shown, inkWidth, brush, checked };
+  return { aside, shown, sharp, inkWidth, brush, checked };
 }

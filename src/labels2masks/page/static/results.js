@@ -6,7 +6,7 @@ import { frameOf, MaskLayer } from "./masklayer.js";
 import { asMask } from "./overlay.js";
 import { Stage } from "./stage.js";
 import { scoreOf } from "./train.js";
-import { worstRow } from "./worst.js";
+import { worstFirst, worstRow } from "./worst.js";
 
 const LEFT = [
   ["photo", "Photo", "1"],
@@ -114,7 +114,7 @@ export class ResultsScreen {
 
   async #fill() {
     const query = this.only ? `?class=${encodeURIComponent(this.only)}` : "";
-    this.photos = await get(`${runUrl(this.run)}/photos${query}`);
+    this.photos = worstFirst(await get(`${runUrl(this.run)}/photos${query}`));
     this.fix.hidden = !this.photos.length;
     const { photos } = this.app.project;
     this.list.replaceChildren(...this.photos.map((found) => worstRow(found, photos[found.i], (i) => this.open(i))));

@@ -1,7 +1,7 @@
 // How the person likes the page, kept in this browser alone.
 
 const PLACE = "labels2masks settings";
-const DEFAULTS = { colourBlind: false, shown: "mask", opacity: 0.7, hatched: true, marks: true, width: 0 };
+const DEFAULTS = { colourBlind: false, shown: "mask", opacity: 0.7, sharp: true, marks: true, width: 0 };
 
 export class Settings extends EventTarget {
   #values = { ...DEFAULTS };

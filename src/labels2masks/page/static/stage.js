@@ -150,7 +150,7 @@ export class Stage {
     const [w, h] = [this.photo.width * scale, this.photo.height * scale];
     context.fillStyle = "#3a3d43";
     context.fillRect(x, y, w, h);
-    context.imageSmoothingEnabled = scale * ratio < 3;
+    context.imageSmoothingEnabled = scale * ratio < 8; // beyond, a person wants to see the pixels
     context.imageSmoothingQuality = "high";
     if (this.#image) context.drawImage(this.#image, x, y, w, h);
     this.painted(context, this.view, this);

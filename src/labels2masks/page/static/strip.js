@@ -2,7 +2,7 @@
 // of a bar. A strip below the photo, or the whole page (key O).
 
 import { getPlanes, thumbUrl } from "./api.js";
-import { change, el, percent, select } from "./dom.js";
+import { change, cssShare, el, percent, select } from "./dom.js";
 import { sheetOf } from "./masklayer.js";
 import { asMask, coloured } from "./overlay.js";
 import { hex, ofConfidence, ofPhoto, rgb } from "./palette.js";
@@ -122,7 +122,7 @@ export class Strip {
     made.sign.textContent = state.sign;
     change(made.bar, {
       "data-known": sure !== null,
-      "--share": percent(Math.max(sure ?? 0, 0.04)),
+      "--share": cssShare(Math.max(sure ?? 0, 0.04)),
       "--colour": sure === null ? "transparent" : ofPhoto(sure),
     });
     change(made.button, {

@@ -102,9 +102,7 @@ export class TrainScreen {
     const ended = isRunning(this.job.job) && !isRunning(job);
     this.progress.hidden = false;
     this.job.show(job);
-    this.loss.show(job.curve ?? []);
-    this.miou.show(job.curve ?? []);
-    this.miou.element.hidden = !(job.curve ?? []).some((p) => Number.isFinite(p.miou));
+    for (const curve of [this.loss, this.miou]) curve.show(job.curve ?? []);
     if (job.photos && job.looks !== this.#looks) {
       this.#looks = job.looks;
       this.#look(job);
@@ -150,7 +148,7 @@ export class TrainScreen {
 
 export function scoreOf(run) {
   if (Number.isFinite(run.miou)) return `mIoU ${(100 * run.miou).toFixed(1)}`;
-  return Number.isFinite(run.agreement) ? `agreement with held-out labels ${percent(run.agreement, 1)}` : "not scored";
+  return Number.isFinite(run.agreement) ? `${percent(run.agreement, 1)} of the labels met` : "not scored";
 }
 
 function runTable(runs) {
