@@ -22,7 +22,8 @@ demo: $(VENV)/.demo-installed
 	$(RUN) -m labels2masks demo
 
 test: lint types
-	L2M_REQUIRE_KERNELS=1 $(if $(wildcard ../shared/data),L2M_REQUIRE_DATA=1) OMP_NUM_THREADS=1 \
+	L2M_REQUIRE_KERNELS=1 $(if $(wildcard ../shared/data),L2M_REQUIRE_DATA=1) \
+		$(if $(shell command -v chromium),L2M_REQUIRE_BROWSER=1) OMP_NUM_THREADS=1 \
 		$(RUN) -m pytest --numprocesses=auto --dist=loadfile
 
 lint: $(VENV)/.test-installed
