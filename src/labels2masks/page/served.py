@@ -112,6 +112,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen(128)  # a browser that is faster than the server waits
     except (OSError, OverflowError) as error:
         listening.close()
         raise UsageError(f"can not listen on {host}, port {port}: {error}; choose another --port") from None
