@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ def page(
     Raises UsageError where the extra `page` is missing, the port is taken or another page has the folder open;
     DataError where nothing in it can be shown.
     """
+    # A fit and the masks that a browser asks for meanwhile are threads of their own: more inside each only wait.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from .guard import check_address
         from .served import Served
