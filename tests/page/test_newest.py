@@ -159,6 +159,15 @@ def test_outlines_of_everything_are_a_mask_only_when_every_class_is_answered():
     assert not any(is_mask(x, CLASSES) for x in labels)
 
 
+def test_an_answer_of_all_takes_nothing_from_an_opened_mask():
+    ids_HW = np.ones((30, 30), np.int32)
+    opened = Mark("", "mask", "", order=-1, made="file", held=Mask(ids_HW=ids_HW))
+    box = Mark("", "box", "cat", ((10.0, 10.0), (20.0, 20.0)), order=1)
+    for marks in ([opened], [opened, box]):
+        candidates = rasterise(labels_of(marks, SAME, Promises({"cat": "all", "dog": "all"})), SAME, 30, 30)
+        assert (candidates.labels() == 1).all() and candidates.conflicts == 0
+
+
 def test_a_newer_answer_of_some_takes_a_promise_of_the_file_back():
     box = Mark("", "box", "cat", ((10.0, 10.0), (20.0, 20.0)), made="file")
     promises = Promises(boxed=frozenset({"cat"}))

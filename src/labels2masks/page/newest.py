@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from ..classes import Vocabulary
-from ..labels import Box, Boxes, Label, Point, Points, Region, Regions, Scribbles, Stroke, Tags
+from ..labels import Box, Boxes, Label, Mask, Point, Points, Region, Regions, Scribbles, Stroke, Tags
 from ..labels.kinds import XY
 from ..labels.outlines import filled
 from ..labels.rasterise import INK_RADIUS
@@ -61,6 +61,8 @@ def labels_of(marks: Iterable[Mark], vocabulary: Vocabulary, promises: Promises)
     """The labels of one photo. marks: in any order; vocabulary: how their names read today."""
     marks = _without_denied(sorted(marks, key=lambda m: m.order))
     made: list[Label] = [m.held for m in marks if m.kind in ("mask", "shares")]  # type: ignore[misc]
+    if any(isinstance(label, Mask) for label in made):  # "all are marked" then means by the mask, which says so itself
+        promises = replace(promises, answers={n: a for n, a in promises.answers.items() if a != "all"})
     made += _tags(marks, vocabulary, promises)
     made += _boxes(marks, vocabulary, promises)
     made += _outlines(marks, vocabulary, promises)

@@ -238,11 +238,6 @@ class Project:
             self.names.changed(do, name, to, colour)
             self._do({"class": do, "name": name, "to": to, "colour": colour})
 
-    @property
-    def data_path(self) -> Path:
-        """The label file: what `labels2masks.open` and all other verbs are given."""
-        return self.file.path
-
     def flush(self) -> Path:
         """Bring the label file up to date, for whoever reads it next; returns it."""
         return self.file.now()
