@@ -211,6 +211,7 @@ def test_what_the_labels_exclude_is_never_shown(begun, clicks):
 
 def test_the_least_sure_photo_that_is_not_checked_comes_next(begun, clicks):
     engine, project, told = begun()
+    assert (engine.next(None), engine.next(2), engine.next(5)) == (0, 3, 0) and engine.confidence(0) is None
     change(engine, project, told, 0, clicks[0])
     told.wait(lambda: sum(n == "model" and len(v["photos"]) == 6 for n, v in told.events))
     sure = [engine.confidence(i) for i in range(6)]

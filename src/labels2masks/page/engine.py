@@ -161,12 +161,18 @@ class Engine:
 
     def confidence(self, i: int) -> float | None:
         """0..1: the mean probability of what the model says of the photo; None before it has looked."""
-        return self._sure.get(i)
+        return self._sure.get(i) if self._model.weights_DC is not None else None
 
     def next(self, after: int | None) -> int | None:
-        """The photo that the model is least sure of among those not checked; not `after` itself."""
-        open_ = [(sure, i) for i, sure in list(self._sure.items()) if i != after and not self.project.checked(i)]
-        return min(open_)[1] if open_ else None
+        """The photo that the model is least sure of among those not checked; not `after` itself.
+
+        Before it has looked, the one behind `after`.
+        """
+        open_ = [i for i in range(len(self.project)) if i != after and not self.project.checked(i)]
+        looked_at = [(sure, i) for i in open_ if (sure := self.confidence(i)) is not None]
+        if looked_at:
+            return min(looked_at)[1]
+        return min(open_, key=lambda i: (after is not None and i < after, i), default=None)
 
     def sharpened(self, i: int, how: str) -> Mask:
         """The mask by "crf" or "grabcut"; see `sharpen`. Raises UsageError, or DataError where there is no mask yet."""

@@ -129,7 +129,8 @@ def compute(store: Store, photos: Sequence[tuple[str, str, object]], tell) -> No
         except DataError as error:
             tell(number, str(error))
             continue
-        image_HW3 = resized(image_HW3, *shrinking(*image_HW3.shape[:2], SEEN))
+        height, width = image_HW3.shape[:2]
+        image_HW3 = resized(image_HW3, *shrinking(height, width, SEEN))
         with torch.inference_mode():
             maps = frozen.encoder(torch.from_numpy(image_HW3.copy()).permute(2, 0, 1)[None].float())
             levels_hwD = [maps[i][0].permute(1, 2, 0).numpy().astype(np.float16) for i in frozen.levels]

@@ -47,7 +47,7 @@ class Said:
         """candidates: at the size at which the encoder saw the photo."""
         label_HW = candidates.labels()
         decided_C = np.bincount(label_HW[label_HW >= 0], minlength=candidates.sets_KC.shape[1])
-        return cls(*(_told(of_source(candidates, of_ink)) for of_ink in (False, True)), decided_C)
+        return cls(_told(of_source(candidates, False)), _told(of_source(candidates, True)), decided_C)
 
 
 class Fit:

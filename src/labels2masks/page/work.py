@@ -69,18 +69,18 @@ class Jobs:
         return {what: list(formats) for what, formats in FORMATS.items()}
 
     def train(self, minutes: float, recipe: str = "frozen") -> str:
-        """Train for so long, on from the weights of the last run; then look at every photo."""
+        """Train for so long, on from the weights of the last run by that recipe; then look at every photo."""
         if recipe not in RECIPES:
             raise UsageError(f"no recipe {recipe!r} here{did_you_mean(recipe, RECIPES)}")
 
         def do(job: Job) -> None:
             run = self._free(recipe)
-            last = self._last()
+            last = self._last(f"{recipe}-*")
             words = ["train", str(self.project.flush()), "--recipe", recipe, "--out", str(run)]
             if recipe == INSTANT:
                 words += [*self._encoder(), *self._as_here()]
             else:
-                words += ["--minutes", f"{minutes:g}", *(["--weights", str(last)] if last else self._encoder())]
+                words += ["--minutes", f"{minutes:g}", *self._encoder(last)]
             self._trained(job, run, words)
 
         return self.queue.begin("train", do)
@@ -243,8 +243,9 @@ class Jobs:
         job.run("train", data, *words, share=share)
         return run
 
-    def _encoder(self) -> list[str]:
-        return ["--encoder", self.engine.store.encoder, "--weights", self.engine.store.weights]
+    def _encoder(self, last: Path | None = None) -> list[str]:
+        """The encoder behind the page, with its weights or those of an earlier run."""
+        return ["--encoder", self.engine.store.encoder, "--weights", str(last or self.engine.store.weights)]
 
     def _as_here(self) -> list[str]:
         """The settings by which a run of the recipe is the model behind the page."""
@@ -266,9 +267,9 @@ class Jobs:
             raise KeyError(name)
         return self._runs / name
 
-    def _last(self) -> Path | None:
+    def _last(self, names: str = "*") -> Path | None:
         """The newest finished run that is more than the instant model."""
-        found = [p for p in self._finished() if not p.name.startswith(f"{INSTANT}-")]
+        found = [p for p in self._finished() if p.match(names) and not p.name.startswith(f"{INSTANT}-")]
         return max(found, key=lambda p: (p / MODEL).stat().st_mtime_ns, default=None)
 
     def _audit_now(self) -> Audit:
