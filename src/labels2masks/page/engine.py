@@ -377,13 +377,13 @@ class Engine:
     def _set(self, weights_DC: np.ndarray | None, message: str) -> None:
         fit = self._fit
         assert fit is not None
-        self._model = Model(self._model.version + 1, weights_DC, len(fit.said), message or Model.message)
+        message = Model.message if weights_DC is None and not message else message
+        self._model = Model(self._model.version + 1, weights_DC, len(fit.said), message)
 
     def _tell_model(self, changed: Sequence[int]) -> None:
         with self._memory:
-            visible = list(self._looked_at)
-        value = {"version": self._model.version, "message": self._model.message}
-        self.tell("model", value | {"photos": list(dict.fromkeys([*changed, *visible]))})
+            photos = list(dict.fromkeys([*changed, *self._looked_at]))
+        self.tell("model", {"version": self._model.version, "message": self._model.message, "photos": photos})
 
     def _look(self, i: int) -> None:
         """Note how sure the model is of the photo. Nothing of it stays in memory."""
