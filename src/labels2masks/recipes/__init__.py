@@ -20,6 +20,7 @@ from ..formats.open import open_dataset
 from ..networks import NETWORKS
 from ..report.run_report import PAGE, run_report
 from ..training import Settings, processes
+from ..training.folder import run_folder
 from ..training.plan import read_plan
 from ..training.settings import with_settings
 from ..training.stages import train_stages
@@ -160,6 +161,9 @@ def train(
             if changes["network"] != stage.network or encoder is None:
                 changes["options"] = {}
         chosen.append(with_settings(stage, {**changes, **(settings or {})}))
+    processes.accelerator()
+    called = Path(data.root).name if data.root else "data"
+    out = processes.from_main(lambda: run_folder(out, called, resume))
     if processes.accelerator().is_main_process:
         for line in way.lines:
             print(line, file=sys.stderr, flush=True)

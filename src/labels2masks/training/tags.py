@@ -227,9 +227,8 @@ def _fit(
                 continue
             images.append(crop.image_HW3)
             tags.append(tags_of(crop.candidates, classes))
-        shape = (0, s.size, s.size, 3)
         return (
-            np.stack(images) if images else np.zeros(shape, np.uint8),
+            np.stack(images) if images else np.zeros((0, s.size, s.size, 3), np.uint8),  # type: ignore[arg-type]
             np.array([p for p, _ in tags], bool).reshape(-1, len(classes)),
             np.array([k for _, k in tags], bool).reshape(-1, len(classes)),
         )
