@@ -5,8 +5,8 @@
 
 The photos are the embedded sample's. What the robot draws with mouse and keys are the sample's own labels of eight of
 them: scribbles, clicks, boxes. It answers the audit from the truth that the sample was drawn with, and the model it
-takes away is scored on photos that were no part of the project. Needs `labels2masks[page,onnx,weights]`, playwright and a
-Chromium on the path.
+takes away is scored on photos that were no part of the project. Needs `labels2masks[page,onnx,weights]`, playwright
+and a Chromium on the path.
 
 Legend: H, W = pixels of a photo.
 """
@@ -39,7 +39,7 @@ PHOTOS, KEPT_ASIDE = 40, 20
 LABELLED = (2, 7, 12, 17, 22, 3, 8, 11)
 """Photos of the sample that have scribbles, and the last three clicks and boxes."""
 TOOLS = {Scribbles: "s", Points: "p", Boxes: "b"}
-PATIENCE = 300_000
+PATIENCE = 900_000
 """Milliseconds that a step may take."""
 
 
@@ -114,7 +114,7 @@ class Walk:
             self.press("y")
 
 
-def walk(folder: Path, pictures: Path | None, minutes: float, answers: int) -> dict[str, Any]:
+def walk(folder: Path, pictures: Path | None, recipe: str, minutes: float, answers: int) -> dict[str, Any]:
     """Returns {"seconds": step -> seconds, "photos_labelled", "audit": {...}, "miou", "aside"}."""
     data = l2m.open(make_sample(folder / "sample", train=PHOTOS, val=KEPT_ASIDE))
     photos = folder / "photos"
@@ -127,7 +127,7 @@ def walk(folder: Path, pictures: Path | None, minutes: float, answers: int) -> d
             page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
             steps = Walk(page, address, pictures)
             labels(steps, data.split("train").photos)
-            trained(steps, minutes)
+            trained(steps, recipe, minutes)
             audit = audited(steps, answers)
             model = exported(steps, folder)
     aside = data.split("val")
@@ -175,10 +175,9 @@ def labels(steps: Walk, photos: Sequence[Photo]) -> None:
             steps.photo(i)
             steps.draw(photos[i])
         steps.saved()
-    with steps.step("sharpen a mask"):
+    with steps.step("open a photo, with its mask sharpened"):
         steps.photo(LABELLED[1])
-        steps.press("r")
-        page.locator("canvas[data-how='Sharpened']").wait_for()
+        page.locator("canvas[data-how='crf']").wait_for()
     steps.picture("label")
     steps.press("o")
     page.wait_for_timeout(3000)
@@ -193,14 +192,14 @@ def labels(steps: Walk, photos: Sequence[Photo]) -> None:
     steps.press("Escape")
 
 
-def trained(steps: Walk, minutes: float) -> None:
+def trained(steps: Walk, recipe: str, minutes: float) -> None:
     page = steps.page
     steps.screen("train")
-    with steps.step(f"train for {minutes:g} minutes"):
+    with steps.step(f"train by the recipe {recipe}, {minutes:g} minutes"):
+        page.get_by_label("Recipe").select_option(recipe)
         page.get_by_label("Minutes").fill(str(minutes))
         page.get_by_role("button", name="Start training").click()
-        running = page.locator(".job[data-state='running']")
-        running.wait_for()
+        page.locator(".job[data-state='running']").wait_for()
         page.locator(".job[data-state='done'], .job[data-state='failed']").wait_for()
     assert page.locator(".job").get_attribute("data-state") == "done", page.locator(".job").inner_text()
     steps.picture("train")
@@ -251,11 +250,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="a new folder")
     parser.add_argument("--pictures", type=Path, help="where pictures of the screens go")
+    parser.add_argument("--recipe", default="auto", help="of the training, as the page offers them")
     parser.add_argument("--minutes", type=float, default=1.0, help="of training")
     parser.add_argument("--answers", type=int, default=100, help="pixels of the audit")
     options = parser.parse_args()
     options.folder.mkdir(parents=True)
-    print(json.dumps(walk(options.folder, options.pictures, options.minutes, options.answers)))
+    print(json.dumps(walk(options.folder, options.pictures, options.recipe, options.minutes, options.answers)))
 
 
 if __name__ == "__main__":
