@@ -131,7 +131,7 @@ def test_what_is_not_there_is_refused(page):
 def test_a_job_that_fails_says_why_and_the_next_one_runs():
     told = Told()
     queue = Queue(told)
-    first = queue.begin("train", lambda job: job.run("train", "/no/such/folder"))
+    first = queue.begin("train", lambda job: job.run("check", "/no/such/folder"))
     second = queue.begin("export", lambda job: job.say("here", 0.5))
     failed = told.ended(first)
     assert failed["state"] == "failed" and "no such file or folder" in failed["message"]
