@@ -40,7 +40,7 @@ def test_segnet_basic_grows_inwards() -> None:
 
 
 def test_stages_are_listed_and_keep_their_networks(tmp_path) -> None:
-    runs = {row["name"]: row["runs"] for row in recipes.available()}
+    runs = {row["name"]: row.get("runs") for row in recipes.available()}
     assert (runs["everyday"], runs["fcn8s"], runs["segnet_basic_layerwise"]) == (None, 3, 4)
     data = write_tiny_dataset(tmp_path / "tiny")
     with pytest.raises(UsageError, match="fcn32s -> fcn16s -> fcn8s in stages: leave out --network"):

@@ -109,6 +109,8 @@ def masks(
         object_class(salient.classes)
         chains = {name: chain.with_saliency() for name, chain in chains.items()}
     used = [chain for chain in chains.values() if chain.name != NOTHING.name]
+    if any("from_maps" in chain.steps for chain in used) and model is None and maps is None and classifier is None:
+        raise UsageError("the step 'from_maps' believes maps that are given: --maps FOLDER, --classifier or --model")
     if any("cam_CHW" in chain.cues for chain in used) and model is None and maps is None and classifier is None:
         settings = classifier_settings()
         settings = settings.model_copy(update={"encoder": encoder or settings.encoder})
