@@ -17,7 +17,7 @@ const TYPING = "input:not([type=checkbox], [type=range], [type=radio]), textarea
 /** Does the focused element need this key for itself? */
 function isTaken(target, name) {
   if (!target?.closest) return false;
-  if (target.closest("dialog") || target.closest(TYPING)) return true;
+  if (target.closest("dialog") || (target.closest(TYPING) && name !== "Ctrl+Enter")) return true;
   if (target.closest("button, a, summary") && (name === "Space" || name === "Enter")) return true;
   return Boolean(target.closest("input[type=range]")) && /Arrow|Page|Home|End/.test(name);
 }

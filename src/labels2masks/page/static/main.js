@@ -20,6 +20,7 @@ const SCREENS = [
 const app = new App();
 const keys = new Keys(document);
 const built = new Map();
+let shown = null;
 const find = (id) => document.getElementById(id);
 
 const everywhere = [
@@ -72,10 +73,10 @@ async function route() {
   if (!app.project.photos.length) return find("main").replaceChildren(nothing());
   if (!built.has(chosen)) built.set(chosen, new Screen(app));
   const screen = built.get(chosen);
-  if (screen !== route.screen) {
-    route.screen?.leave?.();
+  if (screen !== shown) {
+    for (const notice of document.querySelectorAll('.notice[data-kind="note"]')) notice.remove();
     find("main").replaceChildren(screen.element);
-    route.screen = screen;
+    shown = screen;
   }
   keys.use(screen.keys ?? [], everywhere);
   try {

@@ -40,7 +40,7 @@ export function combined(first, second) {
 /** The next place in the order of marks: the newest wins where two speak of one pixel. */
 export const nextOrder = (marks) => marks.reduce((most, mark) => Math.max(most, mark.order + 1), 0);
 
-/** What was done and undone on one photo. `at` marks a step that another tab has made void: it does nothing then. */
+/** What was done and undone on one photo. Whether a step still means anything is for `possible` to say. */
 export class History {
   #past = [];
   #future = [];
