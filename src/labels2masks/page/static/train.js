@@ -8,7 +8,7 @@ import { asMask, coloured } from "./overlay.js";
 import { rgb } from "./palette.js";
 
 export class TrainScreen {
-  #looks = -1;
+  #looks = 0;
   keys = [{ group: "Train", keys: ["Ctrl+Enter"], what: "Start training", run: () => this.start() }];
 
   constructor(app) {
@@ -89,7 +89,7 @@ export class TrainScreen {
     this.go.disabled = true;
     try {
       const { job } = await post("/api/train", { minutes, recipe: this.recipe });
-      this.#looks = -1;
+      this.#looks = 0;
       this.overlays.replaceChildren();
       this.#heard({ id: job, kind: "train", state: "waiting", fraction: 0, message: "", curve: [] });
     } catch (error) {
@@ -103,7 +103,7 @@ export class TrainScreen {
     this.progress.hidden = false;
     this.job.show(job);
     for (const curve of [this.loss, this.miou]) curve.show(job.curve ?? []);
-    if (job.photos && job.looks !== this.#looks) {
+    if (job.looks && job.looks !== this.#looks) {
       this.#looks = job.looks;
       this.#look(job);
     }
