@@ -250,7 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="a new folder")
     parser.add_argument("--pictures", type=Path, help="where pictures of the screens go")
-    parser.add_argument("--recipe", default="auto", help="of the training, as the page offers them")
+    parser.add_argument("--recipe", default="frozen", help="of the training, as the page offers them")
     parser.add_argument("--minutes", type=float, default=1.0, help="of training")
     parser.add_argument("--answers", type=int, default=100, help="pixels of the audit")
     options = parser.parse_args()
