@@ -75,7 +75,8 @@ def awake(network: nn.Module) -> nn.Module:
         if isinstance(layer, nn.BatchNorm2d):
             for values, low, high in ((layer.running_mean, -0.5, 0.5), (layer.running_var, 0.5, 1.5)):
                 nn.init.uniform_(values, low, high)
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            if layer.affine:
+                nn.init.uniform_(layer.weight, 0.5, 1.5)
         bias = getattr(layer, "bias", None)
         if isinstance(bias, Tensor) and not bias.any():
             nn.init.normal_(bias, std=0.1)
