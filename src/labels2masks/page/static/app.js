@@ -16,6 +16,7 @@ const SAVING = {
 export class App {
   project = { name: "", classes: [], photos: [], features: { done: 0, total: 0 }, model: {}, can: {} };
   #listeners = new Map();
+  #asked = null;
   #connected = true;
 
   constructor() {
@@ -40,9 +41,15 @@ export class App {
     );
   }
 
-  async reload() {
-    this.project = await get("/api/project");
-    this.tell("project", this.project);
+  /** Asked for twice at once, the later answer counts: the earlier may be from before a change. */
+  reload() {
+    const asked = get("/api/project").then((project) => {
+      if (this.#asked !== asked) return this.#asked;
+      this.project = project;
+      this.tell("project", project);
+    });
+    this.#asked = asked;
+    return asked;
   }
 
   on(name, run) {
