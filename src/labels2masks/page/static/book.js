@@ -65,23 +65,29 @@ export class Book extends EventTarget {
     this.#tell(entry);
   }
 
-  /** The server has version `version` of photo i: fetch it, if it is not ours. */
+  /** The server has version `version` of photo i: fetch it, if it is not ours. While ours is on its way nobody knows;
+   *  then the answer to it tells. */
   heard(i, version) {
     const entry = this.#entries.get(this.photos()[i]?.name);
-    if (entry && version > entry.version && !this.outbox.has(entry.name)) this.reopen(entry.name);
+    if (!entry || version <= entry.version) return;
+    if (this.outbox.has(entry.name)) entry.heard = Math.max(version, entry.heard ?? 0);
+    else this.reopen(entry.name);
   }
 
   /** Everything may have changed: a class was renamed, or the server is a new one. */
   reopenAll() {
-    for (const name of this.#entries.keys()) this.reopen(name);
+    for (const name of this.#entries.keys()) this.reopen(name, true);
   }
 
-  async reopen(name) {
+  /** anew: whatever its version says, as after a start of the server. Else what is older than ours is from before it. */
+  async reopen(name, anew = false) {
     const entry = this.#entries.get(name);
     const i = this.photos().findIndex((p) => p.name === name);
     if (!entry || i < 0) return;
     try {
-      this.#filled(entry, await get(`/api/photos/${i}/marks`));
+      const found = await get(`/api/photos/${i}/marks`);
+      if (!anew && found.version < entry.version) return;
+      this.#filled(entry, found);
     } catch {
       return; // the server is gone: when it is back, what it has is heard of again
     }
@@ -107,7 +113,7 @@ export class Book extends EventTarget {
   #saved(name, version) {
     const entry = this.#entries.get(name);
     if (!entry) return;
-    const others = version > entry.version + 1;
+    const others = version > entry.version + 1 || (entry.heard ?? 0) > version;
     entry.version = version;
     if (others) this.reopen(name);
   }
