@@ -1,5 +1,6 @@
 """Thresholds and checkpoints are chosen by labels kept aside, and what is set aside to score on teaches nothing."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from labels2masks.errors import UsageError
 from labels2masks.formats import jsonl
 from labels2masks.formats.dataset import Dataset, Photo
 from labels2masks.labels import Box, Boxes, Point, Points, Tags
+from labels2masks.recipes import chained
 from labels2masks.recipes.instant import instant
 from labels2masks.recipes.sure import choose_sure
 from labels2masks.training.settings import with_settings
@@ -29,6 +31,23 @@ def written(folder, labels, splits):
         Image.fromarray(photo()).save(folder / f"{name}.png")
     photos = tuple(Photo(name, folder / f"{name}.png", of_it, VOCABULARY) for name, of_it in labels.items())
     return l2m.open(jsonl.write(Dataset(CLASSES, photos, splits), folder / "set").path)
+
+
+@pytest.mark.usefixtures("small_priors")
+def test_what_gives_scores_learns_from_no_photo_that_a_fold_scores(tmp_path, monkeypatch):
+    class Enough(Exception):
+        pass
+
+    def narrowing(*_):
+        raise Enough
+
+    monkeypatch.setattr(chained, "alternation", narrowing)
+    labels = {f"m{i}": (LABELS["mask"],) for i in range(5)} | {f"w{i}": (LABELS["points"],) for i in range(3)}
+    data = written(tmp_path / "data", labels, {})
+    with pytest.raises(Enough):
+        l2m.train(data, recipe="rounds", out=tmp_path / "run", settings=QUICK, **HOW)
+    plan = json.loads((tmp_path / "run" / "stages" / "0-instant" / "plan.json").read_text())
+    assert sorted(plan["train"]) == ["w0", "w1", "w2"]
 
 
 @pytest.mark.usefixtures("small_priors")

@@ -5,6 +5,7 @@ runs/<date>-<name>/             the network, a run like any other
     stages/1-narrowed/          of several rounds, what the earlier ones narrowed
     stages/1-instant/           and the classifier that learnt from it, whose scores the next round asks;
     stages/1-network/           with `+alternation` the network itself, which the next round's starts from
+    stages/0-instant/           for chains that need scores: the classifier that learnt from the labels alone
     stages/0-classifier/        for chains that need class maps: what learnt the tags of the same photos
 
 Every round narrows the person's labels, never what an earlier round made of them, so that no mistake locks in. What
@@ -125,12 +126,22 @@ def train_chained(
             how = {"train": "train", "val": val, "group_by": group_by, "plan": plan, **told}
             return train_stages(labels, [own], out=folder, resume=True, **how).folder
         alone = replace(labels.subset([p.name for p in photos]), splits={})
-        same = {"encoder": own.encoder, "weights": own.weights, "seed": own.seed}
-        light = own if alternates else instant().model_copy(update=same)
+        light = own if alternates else _light(own)
         place = folder / "stages" / f"{number}-{'network' if alternates else 'instant'}"
         return train_stages(alone, [light], out=place, resume=True, val="none", **told).folder
 
-    return Run(alternation(rounds, narrow, learn)), open_dataset(folder / "narrowed")
+    first: Path | None = None
+    if any("scores_CHW" in chain.cues for chain in way.chains):  # of photos that no fold scores, as all that narrows
+        labelled = replace(data.subset([p.name for p in photos if p.labels]), splits={})
+        place = folder / "stages" / "0-instant"
+        first = train_stages(labelled, [_light(settings)], out=place, resume=True, val="none", card=card).folder
+    return Run(alternation(rounds, narrow, learn, first)), open_dataset(folder / "narrowed")
+
+
+def _light(settings: Settings) -> Settings:
+    """The `instant` classifier on the same encoder."""
+    same = {"encoder": settings.encoder, "weights": settings.weights, "seed": settings.seed}
+    return instant().model_copy(update=same)
 
 
 def _certainty(
