@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from .errors import UsageError
+
+LOCK = ".lock"
 
 
 def write_atomically(path: Path | str, write: bytes | str | Callable[[BinaryIO], object]) -> Path:
@@ -31,6 +36,27 @@ def write_atomically(path: Path | str, write: bytes | str | Callable[[BinaryIO],
         raise
     _sync_folder(path.parent)
     return path
+
+
+@contextmanager
+def held(folder: Path, busy: str) -> Iterator[None]:
+    """Hold the folder for this process. The lock is the operating system's: it ends when the process does.
+
+    Raises UsageError with the text `busy` where another process holds it.
+    """
+    with open(folder / LOCK, "a+b") as file:
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(busy) from None
+        yield
 
 
 def _sync_folder(folder: Path) -> None:

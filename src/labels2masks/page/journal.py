@@ -14,14 +14,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import DataError, UsageError
+from .. import files
+from ..errors import DataError
 from ..files import write_atomically
 
-FOLDER, BASE, JOURNAL, WRITTEN, LOCK = ".page", "base.jsonl", "journal.jsonl", "written.json", ".lock"
+FOLDER, BASE, JOURNAL, WRITTEN = ".page", "base.jsonl", "journal.jsonl", "written.json"
 
 Change = Mapping[str, Any]
 
@@ -83,25 +84,7 @@ class Journal:
         self._file.close()
 
 
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold the project for this process. The lock is the operating system's: it ends when the process does."""
-    with open(folder / LOCK, "a+b") as file:
-        try:
-            _lock(file)
-        except OSError:
-            raise UsageError(
-                f"{folder.parent} is open in another `l2m page`; go on in its window, or stop that one first"
-            ) from None
-        yield
-
-
-def _lock(file: BinaryIO) -> None:
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def held(folder: Path) -> AbstractContextManager[None]:
+    """Hold the project for this process (see `files.held`)."""
+    busy = f"{folder.parent} is open in another `l2m page`; go on in its window, or stop that one first"
+    return files.held(folder, busy)

@@ -17,10 +17,11 @@ import numpy as np
 
 from ..classes import Classes
 from ..errors import DataError, UsageError
+from ..files import LOCK
 from ..formats.dataset import Dataset, Photo
 from ..formats.label_json import Field
 from .class_names import ClassNames
-from .journal import BASE, FOLDER, JOURNAL, LOCK, Journal, held
+from .journal import BASE, FOLDER, JOURNAL, Journal, held
 from .label_file import LabelFile, opened
 from .marks import Mark, mark_from_json
 from .photos import Decoder, ShownPhoto

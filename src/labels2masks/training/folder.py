@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from .. import files
 from ..errors import UsageError
 from ..files import write_atomically
 
@@ -33,24 +33,9 @@ def run_folder(out: Path | str | None, data_name: str, resume: bool) -> Path:
     return folder
 
 
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process. The lock is the operating system's: it ends when the process does."""
-    with open(folder / ".lock", "a+b") as file:
-        try:
-            if os.name == "nt":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(
-                f"{folder} is being trained in by another process; wait for it or name another --out"
-            ) from None
-        yield
+def held(folder: Path) -> AbstractContextManager[None]:
+    """Hold the run's folder for this process (see `files.held`)."""
+    return files.held(folder, f"{folder} is being trained in by another process; wait for it or name another --out")
 
 
 def write_json(path: Path, value: Any) -> None:
