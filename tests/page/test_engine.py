@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import write_tiny_dataset
+from page.told import Told
 from PIL import Image
 
 import labels2masks as l2m
@@ -51,22 +51,6 @@ class Photos:
 
     def say(self, i, *labels):
         self._photos[i] = replace(self._photos[i], labels=labels)
-
-
-class Told:
-    """Everything the engine told, and a way to wait for it."""
-
-    def __init__(self):
-        self.events, self.news = [], threading.Condition()
-
-    def __call__(self, name, value):
-        with self.news:
-            self.events.append((name, value))
-            self.news.notify_all()
-
-    def wait(self, happened, seconds=200):
-        with self.news:
-            assert self.news.wait_for(happened, seconds), self.events
 
 
 @pytest.fixture(scope="module")

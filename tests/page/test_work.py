@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 import zipfile
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import write_tiny_dataset
+from page.told import Told
 
 import labels2masks as l2m
 from labels2masks.errors import UsageError
@@ -23,26 +23,6 @@ from labels2masks.page.project import Project
 from labels2masks.page.work import Jobs
 
 ENCODER = "mobilenetv3_small_050"
-
-
-class Told:
-    def __init__(self):
-        self.events, self.news = [], threading.Condition()
-
-    def __call__(self, name, value):
-        with self.news:
-            self.events.append((name, value))
-            self.news.notify_all()
-
-    def ended(self, job, seconds=300):
-        """The last event of a job."""
-
-        def last():
-            return next((v for _, v in reversed(self.events) if v["id"] == job), {"state": "none"})
-
-        with self.news:
-            assert self.news.wait_for(lambda: last()["state"] in ("done", "failed", "stopped"), seconds), last()
-        return last()
 
 
 @pytest.fixture(scope="module")
